@@ -1,0 +1,189 @@
+"""Whitelisted calls. Thin: who may, then the service that does it."""
+
+import frappe
+from frappe import _
+from frappe.utils import now_datetime
+
+from fiscal_integration import audit, connection, dispatch, files, health
+from fiscal_integration.fiscal import lifecycle, qr
+
+MANAGE = ("System Manager", "Fiscal Manager")
+OPERATE = (*MANAGE, "Fiscal User")
+
+
+def _record(doctype: str, name: str, ptype: str):
+	if doctype not in (connection.SETTINGS, connection.ACCOUNT):
+		frappe.throw(_("{0} holds no fiscal connection.").format(doctype), frappe.PermissionError)
+	doc = frappe.get_doc(doctype, name)
+	doc.check_permission(ptype)
+	return doc
+
+
+@frappe.whitelist()
+def describe_providers(company: str | None = None) -> dict:
+	"""What the settings form draws: the providers with their declared parameters, and why there may be none.
+
+	Without a company the providers of all companies' countries are told.
+	"""
+	frappe.only_for(MANAGE)
+	companies = [company] if company else frappe.get_all("Company", pluck="name")
+	countries = {connection.country_code(name) for name in companies}
+	described = {
+		key: {
+			"label": provider.label,
+			"urls": provider.urls,
+			"available": bool(countries & provider.countries),
+			"parameters": [
+				{
+					"key": parameter.key,
+					"label": _(parameter.label),
+					"required": parameter.required,
+					"secret": parameter.secret,
+					"default": parameter.default,
+					"help": _(parameter.help) if parameter.help else "",
+					"options": list(parameter.options),
+				}
+				for parameter in provider.parameters
+			],
+		}
+		for key, provider in connection.providers().items()
+	}
+	return {"providers": described, "available": any(entry["available"] for entry in described.values())}
+
+
+@frappe.whitelist(methods=["POST"])
+def ping(doctype: str, name: str) -> dict:
+	"""Call the provider with the saved settings, and look for what would keep documents from going out."""
+	doc = _record(doctype, name, "write")
+	result = {"ok": False, "message": "", "details": [], "warnings": []}
+	exchanges = []
+	if not doc.provider:
+		result["message"] = _("Choose a provider and save the settings first.")
+	else:
+		try:
+			found = doc.connection()
+		except frappe.ValidationError:
+			frappe.clear_messages()
+			result["message"] = _(
+				"The stored secrets cannot be read with this site's encryption key, as after a restore. "
+				"Enter them again and save, or bring back the encryption_key of site_config.json."
+			)
+		else:
+			problems = doc.provider_class.check_connection(found)
+			if problems:
+				result["message"] = " ".join(_(problem.message) for problem in problems)
+			else:
+				recorder = audit.Recorder(doc.provider, found.secrets, doc.name)
+				provider = connection.open_provider(found, recorder)
+				try:
+					answer = provider.ping()
+					result.update(
+						ok=answer.ok,
+						message=recorder.redact(_(answer.message)),
+						details=[[_(label), recorder.redact(value)] for label, value in answer.details],
+					)
+				except Exception as error:
+					result["message"] = _("Internal error: {0}. See the Error Log.").format(
+						type(error).__name__
+					)
+					audit.log_failure("Ping failed", str(error), recorder, error=error)
+				recorder.keep()
+				exchanges = recorder.exchanges
+				if not result["ok"]:
+					audit.log_failure(f"Ping: {provider.label}", result["message"], recorder)
+	result["warnings"] = health.warnings(exchanges)
+	doc.db_set(
+		{
+			"last_ping_at": now_datetime(),
+			"last_ping_ok": int(result["ok"]),
+			"last_ping_message": "\n".join([result["message"], *result["warnings"]]),
+		},
+		update_modified=False,
+	)
+	frappe.db.commit()
+	return result
+
+
+@frappe.whitelist(methods=["POST"])
+def clear_secret(doctype: str, name: str, key: str):
+	"""Forget one stored secret: leaving its field blank keeps it."""
+	doc = _record(doctype, name, "write")
+	if key not in doc.secret_keys():
+		frappe.throw(_("{0} is not a secret of this provider.").format(key))
+	doc.clear_secret(key)
+
+
+@frappe.whitelist()
+def fiscal_view(doctype: str, name: str) -> dict:
+	"""What the Fiscal tab of an invoice shows to whoever may read the invoice."""
+	_readable_invoice(doctype, name)
+	row = dispatch.find(doctype, name)
+	if not row:
+		return {}
+	operator = bool(set(frappe.get_roles()) & set(OPERATE))
+	issued = row.status == lifecycle.ISSUED
+	state = lifecycle.STATES[row.status]
+	return {
+		"name": row.name,
+		"status": row.status,
+		"colour": state.colour,
+		"meaning": _(state.meaning),
+		"fiscal_id": row.fiscal_id,
+		"qr_value": row.qr_value if issued else None,
+		"qr_image": qr_image(row) if issued else None,
+		"authorized_at": row.authorized_at,
+		"attempts": row.attempts,
+		"next_attempt": row.next_attempt if state.due else None,
+		"error": row.error_message,
+		"can_retry": operator and row.status in lifecycle.RETRYABLE_BY_PERSON,
+		"can_ask": operator and row.status in (lifecycle.PENDING, lifecycle.UNKNOWN, lifecycle.QUEUED),
+		"can_download": issued,
+		"can_open": operator,
+	}
+
+
+def qr_image(row) -> str | None:
+	"""The QR code as a data URI: the provider's own, else made from its value."""
+	return row.qr_image or (qr.data_uri(row.qr_value) if row.qr_value else None)
+
+
+@frappe.whitelist(methods=["POST"])
+def retry(document: str):
+	"""Send a rejected or failed document again after its cause was mended."""
+	row = _operable(document)
+	if row.status == lifecycle.NEEDS_REVIEW:
+		# The provider holds something: only who answers for it may decide that it is not this sale.
+		frappe.only_for(MANAGE)
+	dispatch.retry(document)
+
+
+@frappe.whitelist(methods=["POST"])
+def ask_provider(document: str):
+	"""Ask the provider now about a document whose outcome is open."""
+	_operable(document)
+	dispatch.ask_now(document)
+
+
+@frappe.whitelist(methods=["POST"])
+def fetch_file(doctype: str, name: str, kind: str) -> str:
+	"""The address of the fiscal PDF or XML of an invoice, fetched from the provider when it is not here yet."""
+	_readable_invoice(doctype, name)
+	if kind not in files.KINDS:
+		frappe.throw(_("There is no fiscal file of the kind {0}.").format(kind))
+	row = dispatch.find(doctype, name)
+	if not row:
+		frappe.throw(_("{0} has no fiscal document.").format(name), frappe.DoesNotExistError)
+	return files.file_of(row, kind).file_url
+
+
+def _operable(document: str):
+	frappe.only_for(OPERATE)
+	row = frappe.get_doc(dispatch.DOCTYPE, document)
+	row.check_permission("read")
+	return row
+
+
+def _readable_invoice(doctype: str, name: str):
+	if doctype not in ("POS Invoice", "Sales Invoice"):
+		frappe.throw(_("{0} has no fiscal document.").format(doctype), frappe.PermissionError)
+	frappe.has_permission(doctype, "read", doc=name, throw=True)

@@ -1,0 +1,234 @@
+"""Which connection issues for a company, and what Fiscal Integration Settings and Fiscal Account share.
+
+The rest of the app sees `Connection` values; only this module knows in which record they are kept and how
+their secrets are stored.
+"""
+
+import frappe
+from frappe import _
+from frappe.model.document import Document
+from frappe.utils.password import get_decrypted_password, remove_encrypted_password, set_encrypted_password
+
+from fiscal_integration.fiscal.redaction import Secret
+from fiscal_integration.providers import load
+from fiscal_integration.providers.base import SECRET_KEY, TEST, Connection, Provider
+from fiscal_integration.providers.http import HttpClient, check_url
+
+SETTINGS = "Fiscal Integration Settings"
+ACCOUNT = "Fiscal Account"
+MASK = "*" * 12
+
+
+def providers() -> dict[str, type[Provider]]:
+	"""All provider classes by key, those of other apps (hook `fiscal_providers`) included."""
+	return load(tuple(frappe.get_hooks("fiscal_providers") or ()))
+
+
+def country_code(company: str) -> str:
+	"""ISO 3166 alpha-2 of the company's country, in capitals; empty when it has none."""
+	country = frappe.get_cached_value("Company", company, "country")
+	return (frappe.get_cached_value("Country", country, "code") or "").upper() if country else ""
+
+
+def providers_for_country(code: str) -> dict[str, type[Provider]]:
+	return {key: provider for key, provider in providers().items() if code in provider.countries}
+
+
+def record_for(company: str) -> Document | None:
+	"""The enabled Settings or Fiscal Account whose connection issues for `company`; None when none does."""
+	settings = frappe.get_cached_doc(SETTINGS)
+	if not settings.enabled:
+		return None
+	if frappe.db.exists(ACCOUNT, company):
+		record = frappe.get_cached_doc(ACCOUNT, company)
+		if not record.enabled:
+			return None
+	else:
+		record = settings
+		if record.company and record.company != company:
+			return None
+	provider = providers().get(record.provider)
+	return record if provider and country_code(company) in provider.countries else None
+
+
+def for_company(company: str, secrets: bool = True) -> Connection | None:
+	"""The connection that issues for `company`, or None when it is not integrated.
+
+	`secrets=False` leaves them out, for what never calls. Raises frappe.ValidationError when the site's
+	encryption key does not fit the stored secrets.
+	"""
+	record = record_for(company)
+	return record.connection(secrets) if record else None
+
+
+def open_provider(connection: Connection, recorder) -> Provider:
+	"""The provider's object for `connection`; its exchanges go to `recorder` (see audit.Recorder)."""
+	cls = providers()[connection.provider]
+	return cls(connection, HttpClient(recorder, cls.correlation_header))
+
+
+class ConnectionDocument(Document):
+	"""What Settings and Fiscal Account have in common: one connection, its secrets and its ping."""
+
+	def validate(self):
+		self.validate_provider()
+		self.fill_server_url()
+		self.demand_secrets_of_new_environment()
+		self.keep_secrets()
+		self.check_connection()
+
+	@property
+	def provider_class(self) -> type[Provider] | None:
+		return providers().get(self.provider) if self.provider else None
+
+	def validate_provider(self):
+		if self.provider and not self.provider_class:
+			frappe.throw(_("{0} is not a fiscal provider that is installed.").format(self.provider))
+		company = self.get("company")
+		if company and self.provider:
+			code = country_code(company)
+			if code not in self.provider_class.countries:
+				frappe.throw(
+					_("{0} does not serve the country of {1}. Choose another provider or company.").format(
+						self.provider_class.label, company
+					)
+				)
+
+	def fill_server_url(self):
+		"""A blank URL, or the default of what was chosen before, becomes the default of what is chosen now."""
+		if not self.provider:
+			return
+		defaults = {url for provider in providers().values() for url in provider.urls.values()}
+		before = self.get_doc_before_save()
+		changed = not before or (before.provider, before.environment) != (self.provider, self.environment)
+		if not self.server_url or (changed and self.server_url in defaults):
+			self.server_url = self.provider_class.urls[self.environment or TEST]
+		self.server_url = self.server_url.strip().rstrip("/")
+		wrong = check_url(self.server_url)
+		if wrong:
+			frappe.throw(_(wrong), title=_("Server URL"))
+
+	def secret_keys(self) -> list[str]:
+		provider = self.provider_class
+		return [parameter.key for parameter in provider.parameters if parameter.secret] if provider else []
+
+	def typed_secrets(self) -> dict[str, str]:
+		"""The secrets entered in this save, by parameter."""
+		typed = {row.parameter: row.value for row in self.parameters if row.parameter in self.secret_keys()}
+		typed[SECRET_KEY] = self.secret_key
+		return {key: value.strip() for key, value in typed.items() if value and not _is_mask(value)}
+
+	def demand_secrets_of_new_environment(self):
+		"""Credentials of one environment or provider are never used in another by leaving them in place."""
+		before = self.get_doc_before_save()
+		if not before or not before.provider or not self.provider:
+			return
+		if (before.provider, before.environment) == (self.provider, self.environment):
+			return
+		typed = self.typed_secrets()
+		missing = [
+			parameter.label
+			for parameter in self.provider_class.parameters
+			if parameter.secret and parameter.required and parameter.key not in typed
+		]
+		if missing:
+			frappe.throw(
+				_(
+					"{0} of {1} has to be entered: credentials of one environment are not valid in another."
+				).format(", ".join(_(label) for label in missing), _(self.environment)),
+				title=_("Credentials Needed"),
+			)
+
+	def keep_secrets(self):
+		"""Blank keeps the stored secret, and a child row never holds one (frappe.md 4.4)."""
+		typed = self.typed_secrets()
+		if SECRET_KEY in typed:
+			self.secret_key = typed[SECRET_KEY]
+		elif not self.secret_key and self.stored_secret(SECRET_KEY):
+			self.secret_key = MASK
+		declared = self.secret_keys()
+		stored = {}
+		for key in declared:
+			if key == SECRET_KEY:
+				continue
+			if key in typed:
+				self._pending_secrets = {**getattr(self, "_pending_secrets", {}), key: typed[key]}
+			stored[key] = key in typed or bool(self.stored_secret(key))
+		values = {row.parameter: row.value for row in self.parameters}
+		self.set("parameters", [])
+		if not self.provider_class:
+			return
+		for parameter in self.provider_class.parameters:
+			if parameter.key == SECRET_KEY:
+				continue
+			if parameter.secret:
+				value = MASK if stored[parameter.key] else ""
+			else:
+				value = (values.get(parameter.key) or "").strip() or parameter.default
+			self.append("parameters", {"parameter": parameter.key, "value": value})
+
+	def on_update(self):
+		for key, value in getattr(self, "_pending_secrets", {}).items():
+			set_encrypted_password(self.doctype, self.name, value, _field(key))
+		self._pending_secrets = {}
+
+	def stored_secret(self, key: str = SECRET_KEY) -> str:
+		if self.is_new() and not self.meta.issingle:
+			return ""
+		return get_decrypted_password(self.doctype, self.name, _field(key), raise_exception=False) or ""
+
+	def clear_secret(self, key: str):
+		"""Forget a stored secret: the one way to remove it."""
+		remove_encrypted_password(self.doctype, self.name, _field(key))
+		if key == SECRET_KEY:
+			self.db_set("secret_key", "", update_modified=False)
+		for row in self.parameters:
+			if row.parameter == key:
+				row.db_set("value", "", update_modified=False)
+		frappe.clear_document_cache(self.doctype, self.name)
+
+	def check_connection(self):
+		"""An enabled connection has to be complete; a secret that shows its environment has to fit it."""
+		if not self.provider:
+			if self.enabled:
+				frappe.throw(_("Choose a provider before enabling the integration."))
+			return
+		typed = self.typed_secrets()
+		problems = self.provider_class.check_connection(self.connection(typed=typed))
+		if not self.enabled:
+			# An unfinished form may be saved, a wrong value may not.
+			given = {*typed, *(row.parameter for row in self.parameters if row.value)}
+			problems = [problem for problem in problems if problem.field in given]
+		if problems:
+			frappe.throw("<br>".join(_(problem.message) for problem in problems), title=_("Connection"))
+
+	def connection(self, secrets: bool = True, typed: dict[str, str] | None = None) -> Connection:
+		"""This record as a Connection. `typed` secrets go before the stored ones."""
+		found = {}
+		if secrets:
+			pending = {**getattr(self, "_pending_secrets", {}), **(typed or {})}
+			for key in self.secret_keys():
+				found[key] = Secret(pending.get(key) or self.stored_secret(key))
+		declared = set(self.secret_keys())
+		return Connection(
+			provider=self.provider,
+			environment=self.environment or TEST,
+			server_url=self.server_url,
+			parameters={
+				row.parameter: row.value or "" for row in self.parameters if row.parameter not in declared
+			},
+			secrets=found,
+			company=self.get("company") or "",
+			source=(self.doctype, self.name),
+		)
+
+	def payment_code(self, mode: str) -> str:
+		return next((row.code for row in self.payment_codes if row.mode_of_payment == mode), "")
+
+
+def _field(key: str) -> str:
+	return key if key == SECRET_KEY else f"parameter_{key}"
+
+
+def _is_mask(value: str) -> bool:
+	return set(value) == {"*"}

@@ -1,0 +1,65 @@
+"""PDF and XML of an issued document: fetched once on request, kept as private files of the invoice."""
+
+import frappe
+from frappe import _
+from frappe.utils.file_manager import save_file
+
+from fiscal_integration import audit, connection, dispatch
+from fiscal_integration.fiscal import lifecycle
+
+KINDS = ("pdf", "xml")
+
+
+class NotIssued(frappe.ValidationError):
+	"""The invoice has no fiscal document yet, so that there is no file of it."""
+
+	http_status_code = 409
+
+
+def file_of(row, kind: str):
+	"""The File with the PDF or XML of the Fiscal Document `row`; fetched from the provider the first time.
+
+	Raises NotIssued, and frappe.ValidationError when the provider does not give it.
+	"""
+	if row.status != lifecycle.ISSUED:
+		frappe.throw(
+			_("{0} has no fiscal document yet: its status is {1}.").format(row.reference_name, _(row.status)),
+			NotIssued,
+		)
+	url = row.get(kind)
+	if url:
+		kept = frappe.db.get_value("File", {"file_url": url, "attached_to_name": row.reference_name})
+		if kept:
+			return frappe.get_doc("File", kept)
+	content = _fetch(row, kind)
+	file = save_file(
+		f"{row.reference_name.replace('/', '-')}-fiscal.{kind}",
+		content,
+		row.reference_doctype,
+		row.reference_name,
+		is_private=1,
+	)
+	frappe.db.set_value(dispatch.DOCTYPE, row.name, kind, file.file_url, update_modified=False)
+	frappe.db.commit()
+	return file
+
+
+def _fetch(row, kind) -> bytes:
+	found = connection.for_company(row.company)
+	if not found or (found.provider, found.environment) != (row.provider, row.environment):
+		frappe.throw(
+			_("{0} was issued through {1} ({2}), which is not the connection of {3} any more.").format(
+				row.reference_name, row.provider, row.environment, row.company
+			)
+		)
+	recorder = audit.Recorder(row.provider, found.secrets, row.name)
+	provider = connection.open_provider(found, recorder)
+	try:
+		download = getattr(provider, kind)(row.provider_id)
+	finally:
+		recorder.keep(row)
+	if download.failure:
+		audit.log_failure(f"{row.reference_name}: {kind}", download.failure.message, recorder, row)
+		frappe.db.commit()
+		frappe.throw(recorder.redact(download.failure.message), title=_("No File From the Provider"))
+	return download.content

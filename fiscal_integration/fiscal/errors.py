@@ -1,0 +1,58 @@
+"""What went wrong, in the five classes that decide what happens next (lifecycle.md 5.5).
+
+A provider maps its own codes onto these classes; nothing above it looks at a provider's codes.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class ErrorClass(str, Enum):
+	"""What kind of failure this is, and so what may be done about it."""
+
+	CONFIGURATION = "Configuration"
+	"""Credentials, environment, subscription: stops until an administrator mends it."""
+	REJECTED = "Rejected"
+	"""The document's data were refused: stops until a person corrects them."""
+	TRANSIENT = "Transient"
+	"""Certainly not issued: may be sent again, the same bytes under the same key."""
+	UNKNOWN = "Unknown"
+	"""May have been issued: the provider must be asked before anything is sent again."""
+	DUPLICATE = "Duplicate"
+	"""The provider says that it has this document: ask, compare, adopt."""
+
+
+@dataclass(frozen=True)
+class Problem:
+	"""One thing that stands in the way, in words that say what to do.
+
+	`field` names the ERPNext field to mend where there is one, `code` is the provider's or our own.
+	"""
+
+	message: str
+	code: str = ""
+	field: str = ""
+
+	def __str__(self):
+		return self.message
+
+
+@dataclass(frozen=True)
+class Failure:
+	"""A call that did not end in an issued document."""
+
+	error_class: ErrorClass
+	message: str
+	code: str = ""
+	retry_after: float | None = None
+	problems: tuple[Problem, ...] = field(default_factory=tuple)
+
+
+class MappingError(Exception):
+	"""An ERPNext document cannot be expressed as a fiscal document; carries every problem at once."""
+
+	def __init__(self, problems):
+		self.problems = tuple(
+			problem if isinstance(problem, Problem) else Problem(problem) for problem in problems
+		)
+		super().__init__("\n".join(problem.message for problem in self.problems))

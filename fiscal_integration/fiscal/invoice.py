@@ -1,0 +1,160 @@
+"""A sale as every tax authority sees it: values only, no ERPNext and no provider.
+
+All amounts are Decimals in the document's currency; lines and taxes are positive on credit notes too,
+since `kind` says which way they count. Times carry their zone.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+
+from fiscal_integration.fiscal.money import ZERO
+
+
+class DocumentKind(str, Enum):
+	INVOICE = "Invoice"
+	CREDIT_NOTE = "Credit Note"
+	DEBIT_NOTE = "Debit Note"
+
+
+class PaymentKind(str, Enum):
+	"""How a payment was made; each provider has its own code for each."""
+
+	CASH = "Cash"
+	CREDIT_CARD = "Credit Card"
+	DEBIT_CARD = "Debit Card"
+	TRANSFER = "Transfer"
+	CHEQUE = "Cheque"
+	E_WALLET = "E-Wallet"
+	VOUCHER = "Voucher"
+	GIFT_CARD = "Gift Card"
+	LOYALTY = "Loyalty"
+	CREDIT = "Credit"
+	OTHER = "Other"
+
+
+class TaxCategory(str, Enum):
+	VAT = "VAT"
+	EXCISE = "Excise"
+	INCOME = "Income Tax"
+	LOCAL = "Local Tax"
+
+
+class Treatment(str, Enum):
+	"""How value-added tax regards a line."""
+
+	TAXED = "Taxable"
+	EXEMPT = "Exempt"
+	OUTSIDE = "Not Subject"
+
+
+@dataclass(frozen=True)
+class Party:
+	"""Issuer or receiver. `country` is ISO 3166 alpha-2 in capitals, empty when unknown.
+
+	`walk_in`: nobody in particular, as a till sells to; `regime` and `use` are the receiver's tax regime
+	and what the document is for, in the country's own codes.
+	"""
+
+	name: str
+	tax_id: str = ""
+	country: str = ""
+	postal_code: str = ""
+	address: str = ""
+	city: str = ""
+	state: str = ""
+	email: str = ""
+	phone: str = ""
+	regime: str = ""
+	use: str = ""
+	walk_in: bool = False
+
+
+@dataclass(frozen=True)
+class LineTax:
+	"""One tax on one line. `rate` is a fraction (0.16); `base` and `amount` are exact to six decimals.
+
+	`on_top_of_excise`: the base includes the line's excise, as "On Previous Row Total" makes it.
+	"""
+
+	category: TaxCategory
+	rate: Decimal
+	base: Decimal
+	amount: Decimal
+	withheld: bool = False
+	on_top_of_excise: bool = False
+	name: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+	"""One row of the invoice. `unit_price` is before `discount` and without tax; `discount` is the whole
+	line's; `net` = quantity x unit_price - discount, the taxable amount."""
+
+	description: str
+	quantity: Decimal
+	unit_price: Decimal
+	net: Decimal
+	discount: Decimal = ZERO
+	code: str = ""
+	unit: str = ""
+	product_code: str = ""
+	unit_code: str = ""
+	treatment: Treatment = Treatment.TAXED
+	taxes: tuple[LineTax, ...] = ()
+	row: int = 0
+
+
+@dataclass(frozen=True)
+class Payment:
+	"""What was handed over in one way. `code` is what the mapping table says, empty for the default."""
+
+	kind: PaymentKind
+	amount: Decimal
+	code: str = ""
+	mode: str = ""
+
+
+@dataclass(frozen=True)
+class Reference:
+	"""The fiscal document that this one corrects; `fiscal_id` is empty when it has none.
+
+	`awaited`: it has none yet, but is on its way, so that the correction waits for it.
+	"""
+
+	doctype: str
+	name: str
+	fiscal_id: str = ""
+	issued_at: datetime | None = None
+	awaited: bool = False
+
+
+@dataclass(frozen=True)
+class Invoice:
+	"""A submitted sale, ready for any provider.
+
+	`total` is what the customer owes by the document (before cash rounding, which is `rounding`);
+	`change` is what was handed back; `on_credit` says that something remains to be paid.
+	`exchange_rate` is units of the company's currency for one of the document's.
+	`issued_at` is the posting time with its zone's offset.
+	"""
+
+	doctype: str
+	name: str
+	kind: DocumentKind
+	issued_at: datetime
+	issuer: Party
+	receiver: Party
+	currency: str
+	lines: tuple[Line, ...]
+	total: Decimal
+	exchange_rate: Decimal = Decimal(1)
+	company_currency: str = ""
+	payments: tuple[Payment, ...] = ()
+	on_credit: bool = False
+	rounding: Decimal = ZERO
+	change: Decimal = ZERO
+	due_date: date | None = None
+	goods_returned: bool = False
+	reference: Reference | None = None

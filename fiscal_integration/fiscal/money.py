@@ -1,0 +1,59 @@
+"""Exact money: Decimal everywhere, one rounding rule, residuals given to the largest share.
+
+Half-up is the rule that the Mexican and Panamanian specifications compute with (mexico.md 1.13,
+panama.md 1.6); a float never takes part in a sum.
+"""
+
+from decimal import ROUND_HALF_UP, Decimal
+
+ZERO = Decimal(0)
+CENT = Decimal("0.01")
+MICRO = Decimal("0.000001")
+
+
+def decimal(value) -> Decimal:
+	"""`value` as an exact Decimal; floats through their shortest text, so 0.1 stays 0.1.
+
+	Raises ValueError for what is no number, so that a missing amount is never read as zero by chance.
+	"""
+	if isinstance(value, Decimal):
+		return value
+	if value is None or value == "":
+		return ZERO
+	try:
+		number = Decimal(str(value))
+	except ArithmeticError:
+		raise ValueError(f"{value!r} is not an amount") from None
+	if not number.is_finite():
+		raise ValueError(f"{value!r} is not an amount")
+	return number
+
+
+def quantize(value: Decimal, step: Decimal = CENT) -> Decimal:
+	"""`value` rounded half up to `step` (0.01 by default)."""
+	return value.quantize(step, rounding=ROUND_HALF_UP)
+
+
+def plain(value: Decimal) -> str:
+	"""The shortest plain notation: no exponent, no trailing zeros ("10", "8.62069")."""
+	text = format(value, "f")
+	if "." in text:
+		text = text.rstrip("0").rstrip(".")
+	return "0" if text in ("-0", "") else text
+
+
+def allocate(total: Decimal, weights: list[Decimal], step: Decimal = CENT) -> list[Decimal]:
+	"""Split `total` in proportion to `weights`, in multiples of `step`, so that the parts sum to it exactly.
+
+	What rounding leaves over goes to the largest share, where it is the smallest relative error.
+	"""
+	if not weights:
+		return []
+	whole = sum(weights, ZERO)
+	if not whole:
+		parts = [ZERO] * len(weights)
+	else:
+		parts = [quantize(total * weight / whole, step) for weight in weights]
+	largest = max(range(len(weights)), key=lambda index: abs(weights[index]))
+	parts[largest] += total - sum(parts, ZERO)
+	return parts

@@ -1,0 +1,74 @@
+"""What a provider holds, and whether it is what we meant to issue."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import Enum
+
+
+class RemoteStatus(str, Enum):
+	ISSUED = "issued"
+	PENDING = "pending"
+	FAILED = "failed"
+	CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class Expected:
+	"""What the sent payload should come back as; kept on the Fiscal Document with the payload.
+
+	`total` is what the provider's own arithmetic makes of the payload, in `currency`.
+	"""
+
+	document_type: str
+	total: Decimal
+	currency: str
+	receiver: str
+	environment: str
+
+
+@dataclass(frozen=True)
+class RemoteDocument:
+	"""A document as the provider tells it. Empty strings are "not told" and are never matched against.
+
+	`fiscal_id` is the legal id (UUID, CUFE, receipt number); `stamps` is whatever else came back.
+	"""
+
+	status: RemoteStatus
+	provider_id: str = ""
+	fiscal_id: str = ""
+	external_reference: str = ""
+	document_type: str = ""
+	total: Decimal | None = None
+	currency: str = ""
+	receiver: str = ""
+	environment: str = ""
+	authorization_number: str = ""
+	authorized_at: datetime | None = None
+	issued_at: datetime | None = None
+	qr_value: str = ""
+	qr_image: str = ""
+	message: str = ""
+	stamps: tuple[tuple[str, str], ...] = field(default_factory=tuple)
+
+
+def differences(expected: Expected, remote: RemoteDocument) -> list[str]:
+	"""Where `remote` is not what was meant, in words with both sides; empty when it matches.
+
+	A total that the provider does not tell cannot be compared, and so counts as a difference
+	(invariants 4 and 5).
+	"""
+	found = []
+	if remote.total is None:
+		found.append(f"total: ours {expected.total}, the provider tells none")
+	elif remote.total != expected.total:
+		found.append(f"total: ours {expected.total}, theirs {remote.total}")
+	for label, ours, theirs in (
+		("document type", expected.document_type, remote.document_type),
+		("currency", expected.currency, remote.currency),
+		("receiver", expected.receiver, remote.receiver),
+		("environment", expected.environment, remote.environment),
+	):
+		if ours and ours != theirs:
+			found.append(f"{label}: ours {ours}, theirs {theirs or 'not told'}")
+	return found

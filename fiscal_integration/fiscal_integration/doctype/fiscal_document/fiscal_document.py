@@ -1,0 +1,43 @@
+import frappe
+from frappe import _
+from frappe.model.document import Document
+
+from fiscal_integration.fiscal import lifecycle
+
+
+class FiscalDocument(Document):
+	"""One fiscal document of one invoice (design section 3): the outbox row, and afterwards the truth.
+
+	States move through `move_to` only; the invoice's fiscal fields are a projection of this row.
+	"""
+
+	def validate(self):
+		if not self.flags.by_service:
+			frappe.throw(
+				_(
+					"A fiscal document is written by the system only. Use its buttons to send it again or to ask."
+				),
+				frappe.PermissionError,
+			)
+
+	def on_trash(self):
+		if self.status != lifecycle.QUEUED or self.attempts:
+			frappe.throw(
+				_("The fiscal document of {0} is kept: it was sent.").format(self.reference_name),
+				frappe.PermissionError,
+			)
+
+	def move_to(self, state: str):
+		"""Change the state. Raises lifecycle.IllegalTransition when `state` may not follow."""
+		self.status = lifecycle.check(self.status, state)
+
+	def store(self):
+		"""Save what the service changed. Issued rows keep their result: see lifecycle."""
+		self.flags.by_service = True
+		self.save(ignore_permissions=True, ignore_version=True)
+
+
+def on_doctype_update():
+	frappe.db.add_unique("Fiscal Document", ["reference_doctype", "reference_name", "purpose"])
+	frappe.db.add_index("Fiscal Document", ["status", "next_attempt"], "fiscal_due")
+	frappe.db.add_index("Fiscal Document", ["projected"], "fiscal_projected")

@@ -1,0 +1,56 @@
+app_name = "fiscal_integration"
+app_title = "Fiscal Integration"
+app_publisher = "Fiscal Integration contributors"
+app_description = "Government-valid fiscal documents for ERPNext's POS and Sales Invoices"
+app_email = "fiscal-integration@example.com"
+app_license = "mit"
+
+required_apps = ["frappe/erpnext"]
+
+before_install = "fiscal_integration.install.before_install"
+after_install = "fiscal_integration.install.after_install"
+after_migrate = "fiscal_integration.install.after_migrate"
+before_uninstall = "fiscal_integration.uninstall.before_uninstall"
+
+_invoice = {
+	"before_submit": "fiscal_integration.overrides.invoice.check_before_submit",
+	"on_submit": "fiscal_integration.overrides.invoice.create_fiscal_document",
+	"on_update_after_submit": "fiscal_integration.overrides.invoice.restore_projection",
+	"before_cancel": "fiscal_integration.overrides.invoice.check_before_cancel",
+	"on_cancel": "fiscal_integration.overrides.invoice.withdraw_fiscal_document",
+	"on_trash": "fiscal_integration.overrides.invoice.check_before_delete",
+}
+
+doc_events = {
+	"POS Invoice": _invoice,
+	"Sales Invoice": _invoice,
+	"Integration Request": {
+		"validate": "fiscal_integration.overrides.integration_request.refuse_edit",
+		"on_trash": "fiscal_integration.overrides.integration_request.refuse_delete",
+	},
+}
+
+override_doctype_class = {
+	"Integration Request": "fiscal_integration.overrides.integration_request.FiscalIntegrationRequest",
+}
+
+permission_query_conditions = {
+	"Integration Request": "fiscal_integration.overrides.integration_request.query_conditions",
+}
+
+has_permission = {
+	"Integration Request": "fiscal_integration.overrides.integration_request.has_permission",
+}
+
+ignore_links_on_delete = ["Fiscal Document"]
+
+doctype_js = {
+	"POS Invoice": "public/js/invoice.js",
+	"Sales Invoice": "public/js/invoice.js",
+}
+
+scheduler_events = {
+	"cron": {"* * * * *": ["fiscal_integration.tasks.sweep"]},
+}
+
+page_renderer = ["fiscal_integration.pdf_route.FiscalFile"]

@@ -1,0 +1,163 @@
+"""What we hang on POS Invoice and Sales Invoice: the same, since both are sales.
+
+Only the check before submit, where the cashier can mend, and the checks before cancelling and deleting
+throw. Nothing else may ever stop a sale or a POS Closing (invariant 8).
+"""
+
+from zoneinfo import ZoneInfo
+
+import frappe
+from frappe import _
+from frappe.utils import get_system_timezone, now_datetime
+
+from fiscal_integration import audit, connection, dispatch, mapping
+from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.fiscal.errors import MappingError
+
+
+def in_scope(doc) -> bool:
+	"""Whether this invoice is a sale of its own that needs a fiscal document (design section 3).
+
+	Never by `is_pos`: from v16 on the Point of Sale makes Sales Invoices.
+	"""
+	if doc.get("is_opening") == "Yes":
+		return False
+	if doc.doctype == "Sales Invoice" and doc.get("is_consolidated"):
+		return not _consolidates(doc)
+	return True
+
+
+def _consolidates(doc) -> bool:
+	"""Whether it really stands for POS Invoices, which have fiscal documents of their own, and not only says so."""
+	if doc.get("is_created_using_pos") and doc.get("is_return"):
+		return True
+	parts = {item.get("pos_invoice") for item in doc.items}
+	if not parts or None in parts or "" in parts:
+		return False
+	return frappe.db.count("POS Invoice", {"name": ("in", list(parts)), "docstatus": 1}) == len(parts)
+
+
+def check_before_submit(doc, method=None):
+	"""Tell what has to be mended while it still can be. Local, and silent when the check itself fails."""
+	try:
+		if not in_scope(doc) or (doc.doctype == "Sales Invoice" and doc.get("is_consolidated")):
+			return
+		record = connection.record_for(doc.company)
+		if not record:
+			return
+		problems = _problems(doc, record)
+	except Exception as error:
+		_note(doc, "Fiscal check failed", error)
+		return
+	if problems:
+		frappe.throw(
+			"<br>".join(frappe.utils.escape_html(_(problem.message)) for problem in problems),
+			title=_("Not Ready for the Tax Authority"),
+		)
+
+
+def _problems(doc, record):
+	try:
+		invoice = mapping.to_invoice(doc, record.payment_code)
+	except MappingError as error:
+		return error.problems
+	provider = connection.providers()[record.provider](record.connection(secrets=False), None)
+	return provider.validate(invoice, now_datetime().replace(tzinfo=ZoneInfo(get_system_timezone())))
+
+
+def create_fiscal_document(doc, method=None):
+	"""The outbox row, in the invoice's own transaction; a job after its commit."""
+	try:
+		if not in_scope(doc) or not connection.record_for(doc.company):
+			return
+		point = "fiscal_document"
+		frappe.db.savepoint(point)
+		try:
+			name = dispatch.create(doc)
+		except frappe.QueryDeadlockError:
+			raise
+		except Exception:
+			frappe.db.rollback(save_point=point)
+			raise
+		frappe.db.release_savepoint(point)
+		doc.db_set(
+			{"fiscal_document": name, "fiscal_status": lifecycle.QUEUED}, update_modified=False, notify=False
+		)
+	except Exception as error:
+		_note(doc, "Fiscal document was not created", error)
+
+
+def restore_projection(doc, method=None):
+	"""ERPNext saved the whole invoice, perhaps with fiscal fields that it had read before we wrote them."""
+	try:
+		row = dispatch.find(doc.doctype, doc.name)
+		if row:
+			dispatch.write_projection(row)
+	except Exception as error:
+		_note(doc, "Fiscal fields were not restored", error)
+
+
+def check_before_cancel(doc, method=None):
+	"""Throws while a fiscal document exists, or may exist, at the provider."""
+	row = dispatch.find(doc.doctype, doc.name)
+	if not row:
+		return
+	if row.status == lifecycle.ISSUED:
+		frappe.throw(
+			_(
+				"{0} has the fiscal document {1} and cannot be cancelled. Make a return (credit note) against it "
+				"instead."
+			).format(doc.name, row.fiscal_id),
+			title=_("Fiscal Document Issued"),
+		)
+	if row.status in lifecycle.OPEN:
+		frappe.throw(
+			_(
+				"{0} is with the fiscal provider ({1}), and may have been issued. Wait for the answer, or use "
+				"Ask the Provider on its fiscal document."
+			).format(doc.name, _(row.status)),
+			title=_("Fiscal Document Under Way"),
+		)
+
+
+def withdraw_fiscal_document(doc, method=None):
+	"""Nothing was issued: a row that was never sent goes, one that was stays as Withdrawn."""
+	found = dispatch.find(doc.doctype, doc.name)
+	if not found:
+		return
+	row = frappe.get_doc(dispatch.DOCTYPE, found.name, for_update=True)
+	if row.status == lifecycle.ISSUED or row.status in lifecycle.OPEN:
+		check_before_cancel(doc)
+	if row.status == lifecycle.QUEUED and not row.attempts:
+		frappe.delete_doc(dispatch.DOCTYPE, row.name, ignore_permissions=True, force=True)
+		doc.db_set({"fiscal_document": None, "fiscal_status": None}, update_modified=False, notify=False)
+		return
+	row.move_to(lifecycle.WITHDRAWN)
+	row.next_attempt = None
+	row.store()
+	dispatch.write_projection(row)
+
+
+def check_before_delete(doc, method=None):
+	"""An invoice whose fiscal document was sent stays, as the evidence of what it was for."""
+	row = dispatch.find(doc.doctype, doc.name)
+	if row and (row.attempts or row.status != lifecycle.QUEUED):
+		frappe.throw(
+			_("{0} cannot be deleted: its fiscal document {1} has to be kept.").format(doc.name, row.name),
+			title=_("Fiscal Document"),
+		)
+	if row:
+		frappe.delete_doc(dispatch.DOCTYPE, row.name, ignore_permissions=True, force=True)
+
+
+def _note(doc, title, error):
+	"""A failure of ours is told to the administrator, never to the till.
+
+	A deadlock is not ours to swallow: the database has undone the whole sale, which must not go on in halves.
+	"""
+	if isinstance(error, frappe.QueryDeadlockError):
+		raise error
+	try:
+		audit.log_failure(f"{title}: {doc.name}", str(error), error=error)
+	except Exception:
+		frappe.logger("fiscal_integration").error(f"{title}: {doc.name}: {type(error).__name__}")

@@ -1,0 +1,53 @@
+"""GET /<document-type>/<name>/fiscal/pdf (seed 000): the fiscal PDF, to who may read the invoice."""
+
+import re
+from urllib.parse import unquote
+
+import frappe
+from frappe import _
+from werkzeug.wrappers import Response
+
+from fiscal_integration import dispatch, files
+
+ROUTE = re.compile(r"^/?(?P<doctype>sales-invoice|pos-invoice)/(?P<name>.+)/fiscal/(?P<kind>pdf|xml)/?$")
+DOCTYPES = {"sales-invoice": "Sales Invoice", "pos-invoice": "POS Invoice"}
+TYPES = {"pdf": "application/pdf", "xml": "application/xml"}
+
+
+class FiscalFile:
+	"""A page renderer (Frappe's hook of that name)."""
+
+	def __init__(self, path, http_status_code=None):
+		self.match = ROUTE.match(path or "")
+
+	def can_render(self):
+		return bool(self.match)
+
+	def render(self):
+		doctype, name = DOCTYPES[self.match["doctype"]], unquote(self.match["name"])
+		# Who may not read the invoice is not told whether it exists.
+		if not frappe.db.exists(doctype, name) or not frappe.has_permission(doctype, "read", doc=name):
+			return _answer(404, _("There is no {0} {1} that you may read.").format(_(doctype), name))
+		row = dispatch.find(doctype, name)
+		if not row:
+			return _answer(409, _("{0} has no fiscal document.").format(name))
+		try:
+			file = files.file_of(row, self.match["kind"])
+		except files.NotIssued as error:
+			frappe.clear_messages()
+			return _answer(409, str(error))
+		except frappe.ValidationError as error:
+			frappe.clear_messages()
+			return _answer(502, str(error))
+		response = Response(file.get_content(), mimetype=TYPES[self.match["kind"]])
+		response.headers.set(
+			"Content-Disposition",
+			"attachment",
+			filename=f"{name.replace('/', '-')}-fiscal.{self.match['kind']}",
+		)
+		response.headers["Cache-Control"] = "private, no-store"
+		return response
+
+
+def _answer(status, message):
+	return Response(message, status=status, mimetype="text/plain")

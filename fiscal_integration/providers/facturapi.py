@@ -1,0 +1,771 @@
+"""Facturapi, API v2: CFDI 4.0 for Mexico (mexico.md section 1; the seed pages call it FacturaAPI)."""
+
+import json
+import re
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fiscal_integration.fiscal.errors import ErrorClass, Failure, Problem
+from fiscal_integration.fiscal.invoice import (
+	DocumentKind,
+	Invoice,
+	Line,
+	LineTax,
+	Party,
+	TaxCategory,
+	Treatment,
+)
+from fiscal_integration.fiscal.mexico import catalogs, rfc
+from fiscal_integration.fiscal.money import CENT, MICRO, ZERO, decimal, plain, quantize
+from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus
+from fiscal_integration.providers.base import (
+	PRODUCTION,
+	SECRET_KEY,
+	TEST,
+	Capabilities,
+	Download,
+	Lookup,
+	Outcome,
+	Parameter,
+	Payload,
+	Ping,
+	Provider,
+)
+from fiscal_integration.providers.http import Response
+
+URL = "https://www.facturapi.io/v2"
+
+TYPES = {DocumentKind.INVOICE: "I", DocumentKind.DEBIT_NOTE: "I", DocumentKind.CREDIT_NOTE: "E"}
+
+TAX_TYPES = {TaxCategory.VAT: "IVA", TaxCategory.EXCISE: "IEPS", TaxCategory.INCOME: "ISR"}
+
+STATUSES = {
+	"valid": RemoteStatus.ISSUED,
+	"pending": RemoteStatus.PENDING,
+	"failed": RemoteStatus.FAILED,
+	"canceled": RemoteStatus.CANCELLED,
+}
+
+# mexico.md 1.8: these mean that a document exists or is being made; it has to be fetched, not sent again.
+DUPLICATE_CODES = frozenset(
+	("idempotency_key_in_use", "invoice_already_stamped", "stamping_in_progress", "conflict")
+)
+# An issue date may lie 72 hours back (mexico.md 2.5); one hour is kept for the way and for the clocks.
+OLDEST = timedelta(hours=71)
+CLOCK_SKEW = timedelta(minutes=5)
+
+
+class Facturapi(Provider):
+	"""POST /invoices makes and stamps a CFDI. Test and live share one host; the key decides (1.1)."""
+
+	key = "facturapi"
+	label = "Facturapi"
+	countries = frozenset(("MX",))
+	urls = {TEST: URL, PRODUCTION: URL}
+	# 202 recovery lasts 50 minutes (1.6), so an absent document is believed absent only after an hour.
+	capabilities = Capabilities(
+		cancel=True, pdf=True, xml=True, webhook=True, max_concurrent=4, absence_grace=3900
+	)
+	correlation_header = "X-Facturapi-Log-Id"
+	parameters = (
+		Parameter(
+			SECRET_KEY,
+			"Secret Key",
+			required=True,
+			secret=True,
+			help="sk_test_… for Test, sk_live_… for Production. Facturapi shows it under Integration, API Keys.",
+		),
+		Parameter(
+			"issuing_postal_code",
+			"Postal Code of the Place of Issue",
+			required=True,
+			help="Five digits. Walk-in sales carry it as the receiver's postal code.",
+		),
+		Parameter(
+			"time_zone",
+			"Time Zone of the Issuer",
+			default="America/Mexico_City",
+			help="Issue dates are told in this zone. Name it as in America/Tijuana.",
+		),
+		Parameter(
+			"default_product_code",
+			"Default Product Key (ClaveProdServ)",
+			default="01010101",
+			help="For items and item groups without one. 01010101 says: not in the catalogue.",
+		),
+		Parameter(
+			"default_unit_code",
+			"Default Unit Key (ClaveUnidad)",
+			default="H87",
+			help="For units of measure without one. H87 is a piece.",
+		),
+		Parameter("default_use", "Default CFDI Use", default="G03", help="For customers without one."),
+		Parameter(
+			"default_payment_form",
+			"Payment Form of Settled Invoices",
+			default="03",
+			help="For invoices that are paid but do not say how, such as by an advance. 03 is a transfer.",
+		),
+		Parameter(
+			"credit_note_payment_form",
+			"Payment Form of Credit Notes",
+			default="17",
+			help="For credit notes without a refund, which lower what is owed. 17 is compensation.",
+		),
+		Parameter(
+			"untaxed_lines",
+			"Lines Without Value-Added Tax",
+			default=Treatment.EXEMPT.value,
+			options=(Treatment.EXEMPT.value, Treatment.OUTSIDE.value),
+			help="How to declare them when neither a tax row nor the item says.",
+		),
+		Parameter("series", "Series", help="Folio series of the documents; Facturapi's own when blank."),
+	)
+
+	# -- settings ----------------------------------------------------------------------------------------
+
+	@classmethod
+	def check_connection(cls, connection):
+		problems = super().check_connection(connection)
+		secret = connection.secret().reveal()
+		if secret.startswith("sk_user_"):
+			problems.append(
+				Problem(
+					"This is an account key (sk_user_), which cannot issue. Enter the organization's key.",
+					field=SECRET_KEY,
+				)
+			)
+		elif secret and environment_of(secret) != connection.environment:
+			if secret.startswith(("sk_test_", "sk_live_")):
+				message = (
+					"This is a test key (sk_test_), but the environment is Production. Enter the live key."
+					if connection.environment == PRODUCTION
+					else "This is a live key (sk_live_), but the environment is Test: it would issue real invoices."
+				)
+			else:
+				message = "A Facturapi secret key begins with sk_test_ or sk_live_."
+			problems.append(Problem(message, field=SECRET_KEY))
+		zip_code = connection.parameters.get("issuing_postal_code", "")
+		if zip_code and not re.fullmatch(r"\d{5}", zip_code):
+			problems.append(
+				Problem(
+					"The postal code of the place of issue has to be five digits.",
+					field="issuing_postal_code",
+				)
+			)
+		for key, pattern, example in (
+			("default_product_code", r"\d{8}", "eight digits, such as 01010101"),
+			("default_unit_code", r"[A-Z0-9]{2,3}", "two or three characters, such as H87"),
+		):
+			value = connection.parameters.get(key, "")
+			if value and not re.fullmatch(pattern, value):
+				label = next(parameter.label for parameter in cls.parameters if parameter.key == key)
+				problems.append(Problem(f"{label} has to be {example}.", field=key))
+		for key in ("default_payment_form", "credit_note_payment_form"):
+			value = connection.parameters.get(key, "")
+			if value and value not in catalogs.PAYMENT_FORMS:
+				problems.append(Problem(f"{value} is not in SAT's catalogue of payment forms.", field=key))
+		use = connection.parameters.get("default_use", "")
+		if use and use not in catalogs.USES:
+			problems.append(Problem(f"{use} is not in SAT's catalogue of CFDI uses.", field="default_use"))
+		try:
+			ZoneInfo(connection.parameters.get("time_zone") or "America/Mexico_City")
+		except (ZoneInfoNotFoundError, ValueError):
+			problems.append(
+				Problem(
+					"The time zone is not known. Name it as in America/Mexico_City.",
+					field="time_zone",
+				)
+			)
+		return problems
+
+	def ping(self):
+		answer = self._get("check", "/check")
+		if isinstance(answer, Failure):
+			return Ping(False, answer.message)
+		if not (answer.json() or {}).get("ok"):
+			return Ping(False, "The server answers, but not as Facturapi does: check the server URL.")
+		details = []
+		organization = self._get("organization", "/organizations/me")
+		if isinstance(organization, Response) and organization.json():
+			legal = organization.json().get("legal") or {}
+			details = [
+				(label, str(legal[key]))
+				for label, key in (("Issuer", "legal_name"), ("RFC", "tax_id"))
+				if legal.get(key)
+			]
+		newest = self._get("list", "/invoices", params={"limit": 1})
+		if isinstance(newest, Failure):
+			return Ping(False, newest.message, tuple(details))
+		for found in (newest.json() or {}).get("data") or []:
+			if environment_of_answer(found) != self.connection.environment:
+				return Ping(
+					False,
+					f"Wrong environment: the key belongs to {environment_of_answer(found)}, "
+					f"the settings say {self.connection.environment}.",
+					tuple(details),
+				)
+		return Ping(True, "Connection successful", tuple(details))
+
+	# -- before sending ----------------------------------------------------------------------------------
+
+	def validate(self, invoice, now):
+		problems = [*self._check_receiver(invoice), *self._check_lines(invoice)]
+		if invoice.issued_at > now + CLOCK_SKEW:
+			problems.append(
+				Problem(
+					"The posting date and time lie in the future; SAT accepts no such CFDI.",
+					field="posting_date",
+				)
+			)
+		if invoice.total < 0 or (invoice.total == 0 and invoice.kind is DocumentKind.CREDIT_NOTE):
+			problems.append(Problem("The total has to be positive.", field="grand_total"))
+		if not re.fullmatch(r"[A-Z]{3}", invoice.currency):
+			problems.append(Problem(f"{invoice.currency} is not a currency code.", field="currency"))
+		if invoice.currency != "MXN" and invoice.exchange_rate <= 0:
+			problems.append(
+				Problem("The exchange rate has to be above zero.", field="conversion_rate"),
+			)
+		form, method = self._payment(invoice)
+		if form not in catalogs.PAYMENT_FORMS:
+			problems.append(
+				Problem(
+					f"{form} is not in SAT's catalogue of payment forms. "
+					"Correct the mapping of modes of payment in the fiscal settings.",
+					field="payments",
+				)
+			)
+		elif form == "99" and method == "PUE":
+			modes = ", ".join(payment.mode for payment in invoice.payments) or "-"
+			problems.append(
+				Problem(
+					f"SAT wants to know how a settled invoice was paid. Map the mode of payment {modes} "
+					"to a payment form in the fiscal settings.",
+					field="payments",
+				)
+			)
+		if invoice.kind is DocumentKind.CREDIT_NOTE and not (
+			invoice.reference and invoice.reference.fiscal_id
+		):
+			problems.append(
+				Problem(
+					"A credit note has to name the UUID of the invoice that it corrects. Issue that one first, "
+					"or enter its UUID as Original Fiscal ID.",
+					code="reference_missing",
+					field="return_against",
+				)
+			)
+		if not problems:
+			expected = self._total(invoice)
+			if abs(expected - invoice.total) > CENT:
+				problems.append(
+					Problem(
+						f"Facturapi would total {expected} {invoice.currency}, this invoice {invoice.total}: more than "
+						"a cent apart. Check the tax rows and the rounding of the item rates.",
+						code="total_differs",
+						field="grand_total",
+					)
+				)
+		return problems
+
+	def _check_receiver(self, invoice):
+		receiver, problems = invoice.receiver, []
+		if is_walk_in(receiver):
+			return problems
+		if is_foreign(receiver):
+			if receiver.country not in catalogs.ALPHA_3:
+				problems.append(
+					Problem(f"{receiver.country} is not a country code.", field="customer_address")
+				)
+			if not receiver.postal_code:
+				problems.append(
+					Problem("The customer's address has no postal code.", field="customer_address")
+				)
+			return problems
+		if not rfc.is_valid(receiver.tax_id):
+			problems.append(
+				Problem(
+					f"{receiver.tax_id} is not an RFC: three or four letters, a date as yymmdd and three more "
+					"characters. Correct the customer's Tax ID, or clear it for a sale to the general public.",
+					code="rfc",
+					field="tax_id",
+				)
+			)
+		if not re.fullmatch(r"\d{5}", receiver.postal_code):
+			problems.append(
+				Problem(
+					"The customer's fiscal postal code is missing or not five digits. Enter it on the customer "
+					"or on the primary address, as SAT has it.",
+					code="postal_code",
+					field="customer_address",
+				)
+			)
+		if receiver.regime not in catalogs.REGIMES:
+			problems.append(
+				Problem(
+					f"The customer's tax regime {receiver.regime or '(none)'} is not in SAT's catalogue. Enter the "
+					"three digits of the Constancia de Situación Fiscal on the customer.",
+					code="tax_system",
+					field="fiscal_tax_regime",
+				)
+			)
+		use = self._use(invoice)
+		if use not in catalogs.USES:
+			problems.append(
+				Problem(f"CFDI use {use} is not in SAT's catalogue.", code="use", field="fiscal_document_use")
+			)
+		elif receiver.regime in catalogs.REGIMES and receiver.regime not in catalogs.USES[use]:
+			problems.append(
+				Problem(
+					f"SAT does not allow CFDI use {use} for tax regime {receiver.regime}. "
+					"Choose another use on the customer, such as S01.",
+					code="use",
+					field="fiscal_document_use",
+				)
+			)
+		return problems
+
+	def _check_lines(self, invoice):
+		problems = []
+		if not invoice.lines:
+			problems.append(Problem("The invoice has no items.", field="items"))
+		for line in invoice.lines:
+			where = f"Row {line.row} ({line.description[:40]})"
+			if not re.fullmatch(r"\d{8}", self._product_code(line)):
+				problems.append(
+					Problem(
+						f"{where}: product key {line.product_code} is not eight digits. "
+						"Correct it on the item or its group.",
+						code="product_key",
+						field="items",
+					)
+				)
+			if not re.fullmatch(r"[A-Z0-9]{1,3}", self._unit_code(line)):
+				problems.append(
+					Problem(
+						f"{where}: unit key {line.unit_code} has no SAT form, such as H87. "
+						"Correct it on the unit of measure.",
+						code="unit_key",
+						field="items",
+					)
+				)
+			if line.quantity <= 0:
+				problems.append(Problem(f"{where}: the quantity has to be above zero.", field="items"))
+			if line.unit_price < 0 or line.net < 0:
+				problems.append(
+					Problem(
+						f"{where}: a CFDI takes no negative price. Use a discount, or a return for what comes back.",
+						field="items",
+					)
+				)
+		return problems
+
+	def build(self, invoice, reference, idempotency_key, now):
+		form, method = self._payment(invoice)
+		kind = TYPES[invoice.kind]
+		zone = ZoneInfo(self.parameter("time_zone"))
+		dated = invoice.issued_at if now - invoice.issued_at < OLDEST else now
+		body = {
+			"type": kind,
+			"customer": self._customer(invoice.receiver),
+			"items": [self._item(line) for line in invoice.lines],
+			"payment_form": form,
+			"payment_method": method,
+			"use": self._use(invoice),
+			"currency": invoice.currency,
+			"exchange": number(quantize(invoice.exchange_rate, MICRO)) if invoice.currency != "MXN" else 1,
+			"date": dated.astimezone(zone).isoformat(timespec="seconds"),
+			"external_id": reference,
+			"idempotency_key": idempotency_key,
+		}
+		if self.parameter("series"):
+			body["series"] = self.parameter("series")
+		if kind == "E":
+			relationship = "03" if invoice.goods_returned else "01"
+			body["related_documents"] = [
+				{"relationship": relationship, "documents": [invoice.reference.fiscal_id]}
+			]
+			del body["payment_method"]
+		elif invoice.kind is DocumentKind.DEBIT_NOTE and invoice.reference and invoice.reference.fiscal_id:
+			body["related_documents"] = [{"relationship": "02", "documents": [invoice.reference.fiscal_id]}]
+		if is_walk_in(invoice.receiver) and kind == "I":
+			local = dated.astimezone(zone)
+			body["global"] = {"periodicity": "day", "months": f"{local.month:02d}", "year": local.year}
+		return Payload(
+			json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+			Expected(
+				document_type=kind,
+				total=self._total(invoice),
+				currency=invoice.currency,
+				receiver=self._receiver_id(invoice.receiver),
+				environment=self.connection.environment,
+			),
+		)
+
+	def _customer(self, party: Party) -> dict:
+		if is_walk_in(party):
+			return {
+				"legal_name": catalogs.PUBLIC_GENERAL_NAME,
+				"tax_id": rfc.PUBLIC_GENERAL,
+				"tax_system": catalogs.WITHOUT_OBLIGATIONS,
+				"address": {"zip": self.parameter("issuing_postal_code")},
+			}
+		customer = {
+			"legal_name": legal_name(party.name),
+			"tax_id": party.tax_id,
+			"tax_system": party.regime,
+			"address": {"zip": party.postal_code},
+		}
+		if is_foreign(party):
+			# Facturapi puts XEXX010101000 itself; it wants the real foreign id, or none (1.3).
+			customer["legal_name"] = party.name
+			customer["tax_system"] = catalogs.WITHOUT_OBLIGATIONS
+			customer["address"]["country"] = catalogs.ALPHA_3[party.country]
+			if not party.tax_id:
+				del customer["tax_id"]
+		if party.email:
+			customer["email"] = party.email
+		return customer
+
+	@staticmethod
+	def _receiver_id(party: Party) -> str:
+		if is_walk_in(party):
+			return rfc.PUBLIC_GENERAL
+		# What a foreign receiver's id comes back as is not documented, so it is not compared.
+		return "" if is_foreign(party) else party.tax_id
+
+	def _item(self, line: Line) -> dict:
+		taxability = {Treatment.OUTSIDE: "01"}.get(self._treatment(line), "02")
+		item = {
+			"quantity": number(line.quantity),
+			"product": {
+				"description": line.description[:1000],
+				"product_key": self._product_code(line),
+				"unit_key": self._unit_code(line),
+				"unit_name": line.unit or "Elemento",
+				"price": number(quantize(line.unit_price, MICRO)),
+				"tax_included": False,
+				"taxability": taxability,
+				"taxes": self._taxes(line),
+			},
+		}
+		if line.discount:
+			item["discount"] = number(quantize(line.discount, MICRO))
+		if line.code:
+			item["product"]["sku"] = line.code
+		local = [tax for tax in line.taxes if tax.category is TaxCategory.LOCAL]
+		if local:
+			item["product"]["local_taxes"] = [
+				{"type": tax.name or "Local", "rate": number(tax.rate), "withholding": tax.withheld}
+				for tax in local
+			]
+		return item
+
+	def _taxes(self, line: Line) -> list[dict]:
+		taxes = []
+		for tax in line.taxes:
+			if tax.category is TaxCategory.LOCAL:
+				continue
+			entry = {
+				"type": TAX_TYPES[tax.category],
+				"rate": number(tax.rate),
+				"factor": "Tasa",
+				"withholding": tax.withheld,
+			}
+			if tax.category is TaxCategory.EXCISE:
+				below = any(other.on_top_of_excise for other in line.taxes)
+				entry["ieps_mode"] = "sum_before_taxes" if below else "break_down"
+			taxes.append(entry)
+		if self._treatment(line) is Treatment.EXEMPT:
+			taxes = [entry for entry in taxes if entry["type"] != "IVA" or entry["withholding"]]
+			taxes.insert(0, {"type": "IVA", "rate": 0, "factor": "Exento", "withholding": False})
+		return taxes
+
+	def _treatment(self, line: Line) -> Treatment:
+		"""A line that carries value-added tax is taxed, at 0 % too; else the item or the setting says."""
+		if line.treatment is not Treatment.TAXED:
+			return line.treatment
+		if any(tax.category is TaxCategory.VAT and not tax.withheld for tax in line.taxes):
+			return Treatment.TAXED
+		return Treatment(self.parameter("untaxed_lines"))
+
+	def _total(self, invoice: Invoice) -> Decimal:
+		"""What Facturapi will make of it: six decimals per line and tax, two in the total (1.13)."""
+		total = ZERO
+		for line in invoice.lines:
+			base = quantize(line.unit_price, MICRO) * line.quantity
+			base = quantize(base - quantize(line.discount, MICRO), MICRO)
+			total += base
+			if self._treatment(line) is Treatment.OUTSIDE:
+				continue
+			excise = sum((self._amount(tax, base) for tax in line.taxes if is_excise(tax)), ZERO)
+			for tax in line.taxes:
+				if tax.category is TaxCategory.VAT and not tax.withheld:
+					if self._treatment(line) is Treatment.EXEMPT:
+						continue
+				amount = self._amount(tax, base + excise if tax.on_top_of_excise else base)
+				total += -amount if tax.withheld else amount
+		return quantize(total)
+
+	@staticmethod
+	def _amount(tax: LineTax, base: Decimal) -> Decimal:
+		return quantize(base * tax.rate, MICRO)
+
+	def _product_code(self, line: Line) -> str:
+		return line.product_code or self.parameter("default_product_code")
+
+	def _unit_code(self, line: Line) -> str:
+		return line.unit_code or self.parameter("default_unit_code")
+
+	def _use(self, invoice: Invoice) -> str:
+		receiver = invoice.receiver
+		if is_walk_in(receiver) or is_foreign(receiver) or receiver.regime == catalogs.WITHOUT_OBLIGATIONS:
+			return catalogs.NO_FISCAL_EFFECT
+		if invoice.kind is DocumentKind.CREDIT_NOTE and not receiver.use:
+			return "G02"
+		return receiver.use or self.parameter("default_use")
+
+	def _payment(self, invoice: Invoice) -> tuple[str, str]:
+		"""Payment form and method. Of several forms the one with the largest amount is named."""
+		if invoice.kind is not DocumentKind.CREDIT_NOTE and invoice.on_credit:
+			return "99", "PPD"
+		if invoice.payments:
+			largest = max(invoice.payments, key=lambda payment: payment.amount)
+			return largest.code or catalogs.PAYMENT_FORM_OF_KIND[largest.kind], "PUE"
+		if invoice.kind is DocumentKind.CREDIT_NOTE:
+			return self.parameter("credit_note_payment_form"), "PUE"
+		return self.parameter("default_payment_form"), "PUE"
+
+	# -- calls -------------------------------------------------------------------------------------------
+
+	def issue(self, body):
+		answer = self.call(
+			"issue",
+			"POST",
+			"/invoices",
+			headers={**self._authorization(), "Content-Type": "application/json"},
+			body=body,
+		)
+		if isinstance(answer, Failure):
+			return Outcome(failure=answer)
+		if not 200 <= answer.status < 300:
+			return Outcome(failure=failure_of(answer, issuing=True))
+		document = remote(answer.json())
+		if not document:
+			return Outcome(
+				failure=Failure(
+					ErrorClass.UNKNOWN,
+					"The provider answered that it succeeded, but without a document that can be read.",
+					"unreadable_answer",
+				)
+			)
+		return Outcome(document=document)
+
+	def reconcile(self, reference, provider_id=""):
+		if provider_id:
+			answer = self._get("reconcile", f"/invoices/{provider_id}")
+		else:
+			answer = self._get("reconcile", "/invoices", params={"external_id": reference})
+		if isinstance(answer, Failure):
+			if provider_id and answer.code == "invoice_not_found":
+				return Lookup()
+			return Lookup(failure=answer)
+		body = answer.json() or {}
+		found = [body] if provider_id else body.get("data")
+		if not isinstance(found, list):
+			return Lookup(failure=unreadable())
+		documents = tuple(remote(entry) for entry in found if (entry or {}).get("status") != "draft")
+		if not all(documents):
+			return Lookup(failure=unreadable())
+		if not provider_id:
+			# The filter is documented as exact; a server that ignored it would show other people's invoices.
+			documents = tuple(entry for entry in documents if entry.external_reference == reference)
+		return Lookup(documents)
+
+	def pdf(self, provider_id):
+		return self._download(provider_id, "pdf", "application/pdf", b"%PDF")
+
+	def xml(self, provider_id):
+		return self._download(provider_id, "xml", "application/xml", b"<")
+
+	def _download(self, provider_id, kind, content_type, magic):
+		answer = self._get(kind, f"/invoices/{provider_id}/{kind}", accept="*/*")
+		if isinstance(answer, Failure):
+			return Download(failure=answer)
+		if not answer.body.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(magic):
+			return Download(failure=unreadable())
+		return Download(answer.body, content_type)
+
+	def _get(self, operation, path, accept="application/json", **request) -> Response | Failure:
+		answer = self.call(
+			operation, "GET", path, headers={**self._authorization(), "Accept": accept}, **request
+		)
+		if isinstance(answer, Failure) or answer.status == 200:
+			return answer
+		return failure_of(answer, issuing=False)
+
+	def _authorization(self):
+		return {"Authorization": f"Bearer {self.connection.secret().reveal()}"}
+
+
+def environment_of(secret: str) -> str:
+	"""The environment that a key belongs to by its prefix, empty when it has none (1.1)."""
+	return {"sk_test_": TEST, "sk_live_": PRODUCTION}.get(secret[:8], "")
+
+
+def environment_of_answer(body: dict) -> str:
+	return {True: PRODUCTION, False: TEST}.get(body.get("livemode"), "")
+
+
+def is_foreign(party: Party) -> bool:
+	return bool(party.country) and party.country != "MX"
+
+
+def is_walk_in(party: Party) -> bool:
+	"""The general public: nobody named, or named by the RFC that means nobody (2.2, 2.6)."""
+	return party.walk_in or party.tax_id == rfc.PUBLIC_GENERAL
+
+
+def is_excise(tax: LineTax) -> bool:
+	return tax.category is TaxCategory.EXCISE and not tax.withheld
+
+
+def legal_name(name: str) -> str:
+	"""The name as SAT registers it: capitals, without the type of company (1.3)."""
+	name = re.sub(r"\s+", " ", name).strip().upper()
+	return re.sub(catalogs.CORPORATE_SUFFIX, "", name).strip() or name
+
+
+def number(value: Decimal) -> int | float:
+	"""`value` as a JSON number, exact: raises ValueError when a float would change it."""
+	if value == value.to_integral_value():
+		return int(value)
+	result = float(value)
+	if Decimal(repr(result)) != value:
+		raise ValueError(f"{plain(value)} has more digits than a JSON number carries")
+	return result
+
+
+def unreadable() -> Failure:
+	return Failure(
+		ErrorClass.TRANSIENT,
+		"The provider's answer could not be read: it is not what the API promises.",
+		"unreadable",
+	)
+
+
+def remote(body) -> RemoteDocument | None:
+	"""An Invoice object (1.4) as a RemoteDocument; None when it lacks what it must have.
+
+	A "valid" one without UUID is such a case: 2xx is not yet stamped (1.6).
+	"""
+	if not isinstance(body, dict) or not body.get("id"):
+		return None
+	status = STATUSES.get(body.get("status"))
+	if status is None or (status is RemoteStatus.ISSUED and not body.get("uuid")):
+		return None
+	stamp = body.get("stamp") or {}
+	stamps = {
+		"sat_certificate_number": stamp.get("sat_cert_number"),
+		"sat_signature": stamp.get("sat_signature"),
+		"signature": stamp.get("signature"),
+		"stamp_date": stamp.get("date"),
+		"complement_string": stamp.get("complement_string"),
+		"provider_rfc": stamp.get("rfc_provider_cert"),
+		"series": body.get("series"),
+		"folio_number": body.get("folio_number"),
+		"verification_url": body.get("verification_url"),
+	}
+	try:
+		total = decimal(body["total"]) if body.get("total") is not None else None
+	except ValueError:
+		return None
+	return RemoteDocument(
+		status=status,
+		provider_id=str(body["id"]),
+		fiscal_id=body.get("uuid") or "",
+		external_reference=body.get("external_id") or "",
+		document_type=body.get("type") or "",
+		total=quantize(total) if total is not None else None,
+		currency=body.get("currency") or "",
+		receiver=(body.get("customer") or {}).get("tax_id") or "",
+		environment=environment_of_answer(body),
+		authorization_number=stamp.get("sat_cert_number") or "",
+		authorized_at=instant(stamp.get("date")),
+		issued_at=instant(body.get("date")),
+		qr_value=body.get("verification_url") or "",
+		stamps=tuple((key, str(value)) for key, value in stamps.items() if value not in (None, "")),
+	)
+
+
+def instant(text) -> datetime | None:
+	"""An answer's time, always UTC (1.10)."""
+	if not text:
+		return None
+	try:
+		parsed = datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+	except ValueError:
+		return None
+	return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
+
+
+def failure_of(answer: Response, issuing: bool) -> Failure:
+	"""The class of an error answer (1.8). Bodies may lack the code, or be no JSON at all."""
+	body = answer.json() or {}
+	code = str(body.get("code") or answer.status)
+	message = str(body.get("message") or "").strip()
+	problems = tuple(
+		Problem(str(entry.get("message") or ""), str(entry.get("code") or ""), str(entry.get("path") or ""))
+		for entry in body.get("errors") or ()
+		if isinstance(entry, dict)
+	)
+	detail = "; ".join(
+		f"{problem.field}: {problem.message}" if problem.field else problem.message for problem in problems
+	)
+	text = " ".join(part for part in (message, f"({detail})" if detail and detail != message else "") if part)
+
+	if answer.status == 401:
+		return Failure(
+			ErrorClass.CONFIGURATION,
+			"Facturapi does not accept the secret key. Enter the key of this environment anew.",
+			code,
+			problems=problems,
+		)
+	if answer.status in (402, 403):
+		said = text or "no reason given"
+		return Failure(
+			ErrorClass.CONFIGURATION, f"Facturapi refuses this account: {said}", code, problems=problems
+		)
+	if answer.status == 429:
+		return Failure(
+			ErrorClass.TRANSIENT,
+			"Facturapi asks to slow down.",
+			code,
+			answer.retry_after if answer.retry_after is not None else 1.0,
+		)
+	if 300 <= answer.status < 400:
+		return Failure(
+			ErrorClass.CONFIGURATION, "The server redirects elsewhere: correct the server URL.", code
+		)
+	if answer.status >= 500 or answer.status == 408:
+		return Failure(
+			ErrorClass.UNKNOWN if issuing else ErrorClass.TRANSIENT,
+			f"Facturapi has a fault (HTTP {answer.status}). {text}".strip(),
+			code,
+			answer.retry_after,
+		)
+	if code in DUPLICATE_CODES or answer.status == 409:
+		return Failure(ErrorClass.DUPLICATE, text or "Facturapi says that it has this document.", code)
+	if code.endswith("_service_unavailable"):
+		return Failure(ErrorClass.TRANSIENT, text or "A service behind Facturapi is down.", code)
+	if answer.status in (404, 405) and not body.get("code"):
+		return Failure(
+			ErrorClass.CONFIGURATION, "Nothing is found at this address: correct the server URL.", code
+		)
+	return Failure(
+		ErrorClass.REJECTED,
+		text or f"Facturapi refuses the request (HTTP {answer.status}).",
+		code,
+		problems=problems,
+	)
