@@ -53,4 +53,6 @@ scheduler_events = {
 	"cron": {"* * * * *": ["fiscal_integration.tasks.sweep"]},
 }
 
+before_tests = "fiscal_integration.sample.before_tests"
+
 page_renderer = ["fiscal_integration.pdf_route.FiscalFile"]

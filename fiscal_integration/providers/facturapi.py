@@ -245,8 +245,9 @@ class Facturapi(Provider):
 					field="payments",
 				)
 			)
+		original = invoice.reference
 		if invoice.kind is DocumentKind.CREDIT_NOTE and not (
-			invoice.reference and invoice.reference.fiscal_id
+			original and (original.fiscal_id or original.awaited)
 		):
 			problems.append(
 				Problem(

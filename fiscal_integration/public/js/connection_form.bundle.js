@@ -1,0 +1,199 @@
+// What the forms of Fiscal Integration Settings and Fiscal Account have in common: the provider's
+// declared parameters, the status badge, and Ping Server.
+frappe.provide("fiscal_integration.connection");
+
+Object.assign(fiscal_integration.connection, {
+	async refresh(frm) {
+		if (!frm.fiscal_providers) {
+			const answer = await frappe.call({
+				method: "fiscal_integration.api.describe_providers",
+				args: { company: frm.doc.company || null },
+			});
+			frm.fiscal_providers = answer.message;
+		}
+		this.show_status(frm);
+		this.offer_providers(frm);
+		this.draw_parameters(frm);
+		this.show_ping(frm);
+	},
+
+	async company_changed(frm) {
+		delete frm.fiscal_providers;
+		await this.refresh(frm);
+	},
+
+	show_status(frm) {
+		const available = frm.fiscal_providers.available;
+		const [colour, text] = !available
+			? ["orange", __("Not Available")]
+			: frm.doc.enabled
+			? ["green", __("Enabled")]
+			: ["gray", __("Disabled")];
+		frm.page.set_indicator(text, colour);
+		if (!frm.fields_dict.status_html) return;
+		const explanation = available
+			? ""
+			: `<p class="text-muted">${__(
+					"No provider serves the country of your companies. Their invoices are never touched."
+			  )}</p>`;
+		frm.fields_dict.status_html.$wrapper.html(
+			`<div class="fiscal-status"><span class="indicator-pill ${colour}">${text}</span>${explanation}</div>`
+		);
+	},
+
+	offer_providers(frm) {
+		const options = Object.entries(frm.fiscal_providers.providers)
+			.filter(([key, entry]) => entry.available || key === frm.doc.provider)
+			.map(([value, entry]) => ({ value, label: entry.label }));
+		frm.set_df_property("provider", "options", [{ value: "", label: "" }, ...options]);
+		const secret = this.declared(frm).find((parameter) => parameter.key === "secret_key");
+		frm.toggle_display("secret_key", Boolean(secret));
+		if (secret) frm.set_df_property("secret_key", "description", secret.help);
+	},
+
+	declared(frm) {
+		const provider = frm.fiscal_providers.providers[frm.doc.provider];
+		return provider ? provider.parameters : [];
+	},
+
+	row(frm, key) {
+		return (frm.doc.parameters || []).find((row) => row.parameter === key);
+	},
+
+	draw_parameters(frm) {
+		const wrapper = frm.fields_dict.parameters_html.$wrapper.empty();
+		const parameters = this.declared(frm).filter((parameter) => parameter.key !== "secret_key");
+		frm.toggle_display("parameters_section", parameters.length > 0);
+		if (!parameters.length) return;
+		const half = Math.ceil(parameters.length / 2);
+		const fields = parameters.map((parameter) => ({
+			fieldname: parameter.key,
+			fieldtype: parameter.secret ? "Password" : parameter.options.length ? "Select" : "Data",
+			label: parameter.label,
+			options: parameter.options.length ? ["", ...parameter.options].join("\n") : undefined,
+			reqd: parameter.required,
+			description: parameter.help,
+			placeholder: parameter.default,
+			onchange: () => this.store(frm, parameter.key),
+		}));
+		fields.splice(half, 0, { fieldtype: "Column Break" });
+		frm.fiscal_fields = new frappe.ui.FieldGroup({ fields, body: wrapper[0], no_submit_on_enter: true });
+		frm.fiscal_drawing = true;
+		frm.fiscal_fields.make();
+		const values = {};
+		for (const parameter of parameters) {
+			const row = this.row(frm, parameter.key);
+			values[parameter.key] = row ? row.value : parameter.default;
+		}
+		frm.fiscal_fields.set_values(values).then(() => (frm.fiscal_drawing = false));
+	},
+
+	store(frm, key) {
+		if (frm.fiscal_drawing) return;
+		const value = frm.fiscal_fields.get_value(key) || "";
+		const row = this.row(frm, key);
+		if ((row ? row.value || "" : "") === value) return;
+		if (row) {
+			frappe.model.set_value(row.doctype, row.name, "value", value);
+		} else {
+			frm.add_child("parameters", { parameter: key, value });
+			frm.dirty();
+		}
+	},
+
+	choice_changed(frm) {
+		const entry = frm.fiscal_providers.providers[frm.doc.provider];
+		const defaults = Object.values(frm.fiscal_providers.providers).flatMap((other) =>
+			Object.values(other.urls)
+		);
+		if (entry && (!frm.doc.server_url || defaults.includes(frm.doc.server_url))) {
+			frm.set_value("server_url", entry.urls[frm.doc.environment || "Test"]);
+		}
+		this.offer_providers(frm);
+		this.draw_parameters(frm);
+	},
+
+	show_ping(frm) {
+		const field = frm.fields_dict.last_ping_html.$wrapper.empty();
+		if (!frm.doc.last_ping_at) return;
+		this.draw_ping(field, {
+			ok: frm.doc.last_ping_ok,
+			message: (frm.doc.last_ping_message || "").split("\n")[0],
+			warnings: (frm.doc.last_ping_message || "").split("\n").slice(1),
+			details: [],
+		});
+	},
+
+	draw_ping(wrapper, result) {
+		const escape = frappe.utils.escape_html;
+		const colour = result.ok ? "green" : "red";
+		const heading = result.ok
+			? escape(result.message)
+			: `${__("Connection failed")}: ${escape(result.message)}`;
+		const details = result.details
+			.map(([label, value]) => `<div class="text-muted">${escape(label)}: ${escape(value)}</div>`)
+			.join("");
+		const warnings = result.warnings
+			.map(
+				(text) =>
+					`<div class="fiscal-warning"><span class="indicator orange"></span>${escape(text)}</div>`
+			)
+			.join("");
+		wrapper.html(`<div class="fiscal-ping">
+			<div class="fiscal-ping-result text-${result.ok ? "success" : "danger"}">
+				<span class="indicator ${colour}"></span>
+				<b>${result.ok ? "✓" : "✗"} ${heading}</b>
+			</div>${details}${warnings}</div>`);
+	},
+
+	async ping(frm) {
+		if (frm.is_dirty()) await frm.save();
+		const answer = await frappe.call({
+			method: "fiscal_integration.api.ping",
+			args: { doctype: frm.doctype, name: frm.docname },
+			freeze: true,
+			freeze_message: __("Asking the provider…"),
+		});
+		await frm.reload_doc();
+		this.draw_ping(frm.fields_dict.last_ping_html.$wrapper, answer.message);
+	},
+
+	clear_secrets(frm) {
+		const secrets = this.declared(frm).filter((parameter) => parameter.secret);
+		frappe.prompt(
+			{
+				fieldname: "key",
+				fieldtype: "Select",
+				label: __("Secret"),
+				reqd: 1,
+				options: secrets.map(({ key, label }) => ({ value: key, label })),
+			},
+			async ({ key }) => {
+				await frappe.call({
+					method: "fiscal_integration.api.clear_secret",
+					args: { doctype: frm.doctype, name: frm.docname, key },
+				});
+				await frm.reload_doc();
+			},
+			__("Forget a Stored Secret"),
+			__("Forget")
+		);
+	},
+});
+
+const handlers = {
+	async refresh(frm) {
+		await fiscal_integration.connection.refresh(frm);
+		if (!frm.is_new() && frm.doc.provider) {
+			frm.add_custom_button(__("Forget a Secret"), () =>
+				fiscal_integration.connection.clear_secrets(frm)
+			);
+		}
+	},
+	company: (frm) => fiscal_integration.connection.company_changed(frm),
+	provider: (frm) => fiscal_integration.connection.choice_changed(frm),
+	environment: (frm) => fiscal_integration.connection.choice_changed(frm),
+	ping_server: (frm) => fiscal_integration.connection.ping(frm),
+};
+
+fiscal_integration.connection.handlers = handlers;

@@ -1,0 +1,107 @@
+// How a fiscal document is shown: on the Fiscal tab of an invoice and on its own form.
+frappe.provide("fiscal_integration.view");
+
+Object.assign(fiscal_integration.view, {
+	async load(doctype, name) {
+		const answer = await frappe.call({
+			method: "fiscal_integration.api.fiscal_view",
+			args: { doctype, name },
+		});
+		return answer.message || {};
+	},
+
+	html(view) {
+		const escape = frappe.utils.escape_html;
+		const lines = [
+			`<span class="indicator-pill ${view.colour}">${__(view.status)}</span>`,
+			`<p class="text-muted">${escape(view.meaning)}</p>`,
+		];
+		if (view.qr_image) {
+			lines.push(
+				`<img class="fiscal-qr" alt="${__("QR Code")}" src="${encodeURI(view.qr_image)}"
+					style="width: 180px; image-rendering: pixelated">`
+			);
+		}
+		if (view.qr_value && /^https:\/\//.test(view.qr_value)) {
+			lines.push(
+				`<p><a target="_blank" rel="noopener" href="${escape(view.qr_value)}">${__(
+					"Verify at the tax authority"
+				)}</a></p>`
+			);
+		}
+		if (view.error) {
+			const text = escape(view.error).replace(/\n/g, "<br>");
+			lines.push(`<p class="text-danger fiscal-error">${text}</p>`);
+		}
+		if (view.next_attempt) {
+			lines.push(
+				`<p class="text-muted">${__("Next step: {0}", [
+					frappe.datetime.str_to_user(view.next_attempt),
+				])}</p>`
+			);
+		}
+		return `<div class="fiscal-view">${lines.join("")}</div>`;
+	},
+
+	buttons(frm, doctype, name, view) {
+		const group = __("Fiscal");
+		const act = (method, args, message) => async () => {
+			await frappe.call({ method: `fiscal_integration.api.${method}`, args, freeze: true });
+			frappe.show_alert({ message, indicator: "blue" });
+			frm.reload_doc();
+		};
+		if (view.can_download) {
+			for (const [kind, label] of [
+				["pdf", __("Download Fiscal PDF")],
+				["xml", __("Download Fiscal XML")],
+			]) {
+				frm.add_custom_button(
+					label,
+					async () => {
+						const answer = await frappe.call({
+							method: "fiscal_integration.api.fetch_file",
+							args: { doctype, name, kind },
+							freeze: true,
+							freeze_message: __("Fetching the file…"),
+						});
+						window.open(answer.message);
+					},
+					group
+				);
+			}
+		}
+		if (view.can_retry) {
+			frm.add_custom_button(
+				__("Send Again"),
+				() => {
+					const send = act("retry", { document: view.name }, __("Queued again"));
+					if (view.status !== "Needs Review") return send();
+					frappe.confirm(
+						__(
+							"The provider holds something for this invoice. Sending again may issue it twice. Are you sure that what it holds is not this sale?"
+						),
+						send
+					);
+				},
+				group
+			);
+		}
+		if (view.can_ask) {
+			frm.add_custom_button(
+				__("Ask the Provider"),
+				act("ask_provider", { document: view.name }, __("The provider is being asked")),
+				group
+			);
+		}
+	},
+
+	follow(frm) {
+		if (frm.fiscal_following) return;
+		frm.fiscal_following = true;
+		frappe.realtime.on("fiscal_document_update", (update) => {
+			if (update.doctype === frm.doctype && update.name === frm.docname && !frm.is_dirty()) {
+				frm.reload_doc();
+			}
+		});
+	},
+});
