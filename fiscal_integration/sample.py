@@ -4,6 +4,7 @@ Works on a bench and on the embedded site alike. Everything it makes is made onc
 """
 
 import importlib.util
+import json
 from contextlib import suppress
 
 import frappe
@@ -13,6 +14,7 @@ COMPANY = "Abarrotes La Esperanza"
 ABBR = "ALE"
 RFC = "EKU9003173C9"
 PROFILE = "Caja 1"
+UNTAXED = "Sin IVA"
 WALK_IN = "Público en General"
 
 ITEMS = {
@@ -63,6 +65,11 @@ def set_up_site():
 	for name, values in CUSTOMERS.items():
 		_ensure_customer(name, dict(values))
 	_ensure_till()
+	if frappe.db.exists("DocType", "Accounts Settings"):
+		# One receivable account takes invoices in any currency, as small shops keep it.
+		frappe.db.set_single_value(
+			"Accounts Settings", "allow_multi_currency_invoices_against_single_party_account", 1
+		)
 	frappe.db.commit()
 
 
@@ -136,6 +143,10 @@ def invoice(
 			dict(row) if isinstance(row, dict) else dict(zip(("item_code", "qty", "rate"), row, strict=True))
 		)
 		row.setdefault("price_list_rate", row.get("rate"))
+		if ITEMS.get(row["item_code"], ("",) * 4)[3]:
+			row.setdefault("item_tax_rate", json.dumps({f"IVA 16 - {ABBR}": 0}))
+			if frappe.db.exists("DocType", "Item Tax Template"):
+				row.setdefault("item_tax_template", f"{UNTAXED} - {ABBR}")
 		name = ITEMS.get(row["item_code"], (row["item_code"],))[0]
 		doc.append(
 			"items",
@@ -312,6 +323,12 @@ def _ensure_taxes():
 			account_type=kind,
 			tax_rate=rate,
 		)
+	if frappe.db.exists("DocType", "Item Tax Template") and not frappe.db.exists(
+		"Item Tax Template", f"{UNTAXED} - {ABBR}"
+	):
+		template = frappe.get_doc({"doctype": "Item Tax Template", "title": UNTAXED, "company": COMPANY})
+		template.append("taxes", {"tax_type": f"IVA 16 - {ABBR}", "tax_rate": 0})
+		template.insert(ignore_permissions=True)
 
 
 def _ensure_customer(name, values):

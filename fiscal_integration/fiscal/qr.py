@@ -9,6 +9,13 @@ import qrcode
 def png(text: str) -> bytes:
 	"""`text` as a QR code in a PNG, with the quiet zone and error correction M that receipts are printed
 	with. Raises ValueError when the text is empty or longer than a QR code holds."""
+	code = _code(text)
+	buffer = io.BytesIO()
+	code.make_image().save(buffer, format="PNG")
+	return buffer.getvalue()
+
+
+def _code(text: str) -> qrcode.QRCode:
 	if not text:
 		raise ValueError("There is no text to make a QR code of")
 	code = qrcode.QRCode(error_correction=qrcode.constants.ERROR_CORRECT_M, box_size=6, border=4)
@@ -17,11 +24,14 @@ def png(text: str) -> bytes:
 		code.make(fit=True)
 	except qrcode.exceptions.DataOverflowError:
 		raise ValueError("The text is too long for a QR code") from None
-	buffer = io.BytesIO()
-	code.make_image().save(buffer, format="PNG")
-	return buffer.getvalue()
+	return code
 
 
 def data_uri(text: str) -> str:
 	"""`png(text)` as a data URI for an `img` element."""
 	return "data:image/png;base64," + base64.b64encode(png(text)).decode("ascii")
+
+
+def matrix(text: str) -> list[list[bool]]:
+	"""The modules of `text` as a QR code, quiet zone included: True is dark."""
+	return _code(text).get_matrix()
