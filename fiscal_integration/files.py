@@ -32,16 +32,24 @@ def file_of(row, kind: str):
 		if kept:
 			return frappe.get_doc("File", kept)
 	content = _fetch(row, kind)
+	name = file_name(row.reference_name, kind)
 	file = save_file(
-		f"{row.reference_name.replace('/', '-')}-fiscal.{kind}",
+		name,
 		content,
 		row.reference_doctype,
 		row.reference_name,
 		is_private=1,
 	)
+	if file.file_name != name:
+		# The disk already had a file of that name, so Frappe stored this one under another.
+		file.db_set("file_name", name)
 	frappe.db.set_value(dispatch.DOCTYPE, row.name, kind, file.file_url, update_modified=False)
 	frappe.db.commit()
 	return file
+
+
+def file_name(invoice: str, kind: str) -> str:
+	return f"{invoice.replace('/', '-')}-fiscal.{kind}"
 
 
 def _fetch(row, kind) -> bytes:

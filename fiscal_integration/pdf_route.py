@@ -41,9 +41,7 @@ class FiscalFile:
 			return _answer(502, str(error))
 		response = Response(file.get_content(), mimetype=TYPES[self.match["kind"]])
 		response.headers.set(
-			"Content-Disposition",
-			"attachment",
-			filename=f"{name.replace('/', '-')}-fiscal.{self.match['kind']}",
+			"Content-Disposition", "attachment", filename=files.file_name(name, self.match["kind"])
 		)
 		response.headers["Cache-Control"] = "private, no-store"
 		return response

@@ -22,7 +22,9 @@ ITEMS = {
 	"AGUA-1L": ("Agua natural, 1 L", 18.5, "50202310", ""),
 	"LIBRO-01": ("Guía de campo", 320.0, "55101509", "Exempt"),
 	"SERV-INST": ("Instalación a domicilio", 850.0, "72101511", ""),
+	"QUESO-KG": ("Queso Oaxaca, a granel", 189.9, "50131801", ""),
 }
+BY_WEIGHT = "QUESO-KG"
 CUSTOMERS = {
 	WALK_IN: {},
 	"Papelería del Centro SA de CV": {
@@ -56,7 +58,7 @@ def set_up_site():
 			item_name=name,
 			description=name,
 			item_group=_item_group(),
-			stock_uom="Nos",
+			stock_uom=_uom(code),
 			is_stock_item=0,
 			standard_rate=price,
 			fiscal_product_code=product_code,
@@ -153,8 +155,8 @@ def invoice(
 			{
 				"item_name": name,
 				"description": name,
-				"uom": "Nos",
-				"stock_uom": "Nos",
+				"uom": _uom(row["item_code"]),
+				"stock_uom": _uom(row["item_code"]),
 				"conversion_factor": 1,
 				"cost_center": _default("cost_center"),
 				"income_account": _default("default_income_account"),
@@ -224,6 +226,10 @@ def _default(field):
 
 def _cash_account():
 	return _default("default_cash_account")
+
+
+def _uom(item_code):
+	return "Kg" if item_code == BY_WEIGHT else "Nos"
 
 
 def _item_group():

@@ -19,7 +19,7 @@ class TestSecret(unittest.TestCase):
 			str(secret),
 			f"{secret}",
 			f"{secret!r:>40}",
-			"%s" % secret,
+			f"{secret}",
 			repr([secret]),
 		):
 			self.assertNotIn(KEY, text)

@@ -1,0 +1,97 @@
+"""What the tests of the app share: the sample company, a sandbox of their own, and turning time."""
+
+from unittest.mock import patch
+
+import frappe
+from frappe.utils import add_to_date, now_datetime
+
+try:
+	from frappe.tests.utils import FrappeTestCase
+except ImportError:  # from Frappe 16 on
+	from frappe.tests import IntegrationTestCase as FrappeTestCase
+
+from fiscal_integration import dispatch, sample
+from fiscal_integration.connection import SETTINGS
+from fiscal_integration.sandbox import Sandbox
+
+MIGHTY = "Administrator"
+
+
+class FiscalTestCase(FrappeTestCase):
+	"""A site with the sample company, connected to a sandbox. Jobs run when a test says so."""
+
+	@classmethod
+	def setUpClass(cls):
+		super().setUpClass()
+		frappe.set_user(MIGHTY)
+		sample.set_up_site()
+		sample.open_till()
+		cls.sandbox = Sandbox().start()
+		cls.addClassCleanup(cls.sandbox.stop)
+		cls.addClassCleanup(cls.switch_off)
+		cls.secret_key = cls.sandbox.secret_key("facturapi")
+		frappe.db.commit()
+
+	@staticmethod
+	def switch_off():
+		frappe.db.rollback()
+		frappe.db.set_single_value(SETTINGS, "enabled", 0)
+		frappe.clear_document_cache(SETTINGS, SETTINGS)
+		frappe.db.commit()
+
+	def setUp(self):
+		super().setUp()
+		frappe.set_user(MIGHTY)
+		self.sandbox.reset()
+		self.connect()
+		# A worker that happens to serve this site must not take what a test is about to look at.
+		self.queued = []
+		queue = patch.object(dispatch, "enqueue", side_effect=self.queued.append)
+		queue.start()
+		self.addCleanup(queue.stop)
+		self.addCleanup(frappe.set_user, MIGHTY)
+		self.addCleanup(frappe.db.rollback)
+
+	def connect(self, **values):
+		return sample.connect(
+			self.sandbox.url("facturapi"), values.pop("secret_key", self.secret_key), **values
+		)
+
+	def sell(self, **values):
+		"""A committed, submitted invoice and its Fiscal Document (None when it has none)."""
+		doc = sample.invoice(**values)
+		frappe.db.commit()
+		return doc, dispatch.find(doc.doctype, doc.name)
+
+	def run_job(self, row):
+		"""The row after its job ran."""
+		dispatch.process(row.name)
+		return self.fresh(row)
+
+	def fresh(self, row):
+		frappe.db.rollback()
+		return frappe.get_doc(dispatch.DOCTYPE, row.name)
+
+	def turn_time(self, row, seconds: float = 0):
+		"""As if the row's waits were over, and it had last been sent `seconds` earlier."""
+		row = self.fresh(row)
+		values = {"next_attempt": add_to_date(now_datetime(), seconds=-1), "lease_until": None}
+		if seconds and row.sent_at:
+			values["sent_at"] = add_to_date(row.sent_at, seconds=-seconds)
+		frappe.db.set_value(dispatch.DOCTYPE, row.name, values, update_modified=False)
+		frappe.db.commit()
+
+	def issued_for(self, row) -> list[dict]:
+		"""What the sandbox really issued for the row."""
+		return [
+			entry
+			for entry in self.sandbox.ledger("facturapi")
+			if entry["external_id"] == row.external_reference and entry["status"] == "valid"
+		]
+
+	def requests_to(self, operation_path: str, method="POST") -> list[dict]:
+		return [
+			request
+			for request in self.sandbox.requests("facturapi")
+			if request["method"] == method and request["path"] == operation_path
+		]
