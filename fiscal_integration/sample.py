@@ -66,7 +66,7 @@ def set_up_site():
 		)
 	for name, values in CUSTOMERS.items():
 		_ensure_customer(name, dict(values))
-	_ensure_till()
+	ensure_till()
 	if frappe.db.exists("DocType", "Accounts Settings"):
 		# One receivable account takes invoices in any currency, as small shops keep it.
 		frappe.db.set_single_value(
@@ -168,7 +168,7 @@ def invoice(
 	if doctype == "POS Invoice" or paid:
 		doc.is_pos = 1
 		if doctype == "POS Invoice":
-			doc.pos_profile = PROFILE
+			doc.pos_profile = doc.pos_profile or PROFILE
 		doc.set("payments", [])
 		if isinstance(paid, list):
 			for mode, amount in paid:
@@ -365,14 +365,15 @@ def _ensure_customer(name, values):
 		frappe.db.set_value("Customer", name, "customer_primary_address", address.name)
 
 
-def _ensure_till():
-	if frappe.db.exists("POS Profile", PROFILE):
+def ensure_till(name: str = PROFILE):
+	"""A POS Profile of the sample company that takes cash and cards."""
+	if frappe.db.exists("POS Profile", name):
 		return
 	profile = frappe.new_doc("POS Profile")
 	profile.update(
 		{
-			"name": PROFILE,
-			"__newname": PROFILE,
+			"name": name,
+			"__newname": name,
 			"company": COMPANY,
 			"currency": "MXN",
 			"selling_price_list": "Standard Selling",
@@ -390,17 +391,17 @@ def _ensure_till():
 	profile.insert(ignore_permissions=True)
 
 
-def open_till():
+def open_till(profile: str = PROFILE):
 	"""An open POS Opening Entry, which a POS Invoice asks for on a bench. Does not commit."""
 	if not frappe.db.exists("DocType", "POS Opening Entry"):
 		return
-	if frappe.db.exists("POS Opening Entry", {"pos_profile": PROFILE, "status": "Open", "docstatus": 1}):
+	if frappe.db.exists("POS Opening Entry", {"pos_profile": profile, "status": "Open", "docstatus": 1}):
 		return
 	entry = frappe.new_doc("POS Opening Entry")
 	entry.update(
 		{
 			"company": COMPANY,
-			"pos_profile": PROFILE,
+			"pos_profile": profile,
 			"user": frappe.session.user,
 			"period_start_date": now_datetime(),
 			"posting_date": nowdate(),

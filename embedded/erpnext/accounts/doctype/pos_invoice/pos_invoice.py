@@ -1,0 +1,32 @@
+"""POS Invoice: paid at the till, consolidated into a Sales Invoice later."""
+
+import frappe
+from erpnext.controllers.accounts_controller import AccountsController
+from frappe import _
+from frappe.utils import flt
+
+
+class POSInvoice(AccountsController):
+	def validate(self):
+		if not self.is_pos:
+			frappe.throw(_("POS Invoice must have the field {0} checked.").format("is_pos"))
+		super().validate()
+		if not self.payments:
+			frappe.throw(_("At least one mode of payment is required for POS invoice."))
+
+	def before_submit(self):
+		if self.is_return or not flt(self.outstanding_amount):
+			return
+		if not flt(self.paid_amount):
+			frappe.throw(_("Please set an amount paid"))
+
+	def before_cancel(self):
+		if (
+			self.consolidated_invoice
+			and frappe.db.get_value("Sales Invoice", self.consolidated_invoice, "docstatus") == 1
+		):
+			frappe.throw(
+				_("You cannot cancel this invoice: it is consolidated in {0}").format(
+					self.consolidated_invoice
+				)
+			)

@@ -1,0 +1,7 @@
+"""Error Log."""
+
+from frappe.model.document import Document
+
+
+class ErrorLog(Document):
+	pass
