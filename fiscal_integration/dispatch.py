@@ -33,11 +33,16 @@ SWEEP_LIMIT = 500
 
 
 def create(doc) -> str:
-	"""Insert the Fiscal Document of a submitted invoice in its transaction, and send it after the commit."""
+	"""Insert the Fiscal Document of a submitted invoice in its transaction, and send it after the commit.
+
+	The row is written as it is: it holds nothing that a person entered and Frappe would have to validate, and
+	the till waits for it. Raises frappe.UniqueValidationError when the invoice has one.
+	"""
 	row = frappe.new_doc(DOCTYPE)
 	reference = external_reference(doc)
 	row.update(
 		{
+			"name": doc.get("fiscal_document") or frappe.generate_hash(length=10),
 			"reference_doctype": doc.doctype,
 			"reference_name": doc.name,
 			"purpose": PURPOSE,
@@ -53,9 +58,8 @@ def create(doc) -> str:
 			"corrects": _corrected(doc),
 		}
 	)
-	row.flags.by_service = True
-	row.flags.ignore_links = True
-	row.insert(ignore_permissions=True)
+	row.set_user_and_timestamp()
+	row.db_insert()
 	enqueue_after_commit(row.name)
 	return row.name
 
@@ -189,6 +193,8 @@ def claim(name: str):
 		_log("Fiscal document could not be prepared", name, error)
 		row = frappe.get_doc(DOCTYPE, name, for_update=True)
 		ready = _stumble(row, now, error)
+	if not ready:
+		row.projected = 0
 	row.store()
 	frappe.db.commit()
 	if ready:

@@ -41,6 +41,7 @@ class TestIssuing(FiscalTestCase):
 
 	def test_the_same_invoice_cannot_have_two(self):
 		doc, _ = self.sell()
+		doc.fiscal_document = None
 		with self.assertRaises(frappe.UniqueValidationError):
 			dispatch.create(doc)
 		frappe.db.rollback()
@@ -122,6 +123,15 @@ class TestIssuing(FiscalTestCase):
 		frappe.db.commit()
 		row = self.run_job(row)
 		self.assertEqual((row.status, row.idempotency_key), (lifecycle.ISSUED, key))
+
+	def test_the_mapping_table_says_how_a_sale_was_paid(self):
+		self.connect(payment_codes=[{"mode_of_payment": "Credit Card", "code": "29"}])
+		self.addCleanup(self.connect, payment_codes=[])
+		_, row = self.sell(paid=[("Credit Card", 168.2)], disable_rounded_total=1)
+		row = self.run_job(row)
+		self.assertEqual(
+			(row.status, json.loads(row.payload)["payment_form"]), (lifecycle.ISSUED, "29"), row.error_message
+		)
 
 	def test_switched_off_documents_wait(self):
 		_, row = self.sell()

@@ -38,12 +38,21 @@ def _consolidates(doc) -> bool:
 
 
 def check_before_submit(doc, method=None):
-	"""Tell what has to be mended while it still can be. Local, and silent when the check itself fails."""
+	"""Decide whether the sale needs a fiscal document, and tell what has to be mended while it still can be.
+
+	The document's name and first status are set here, so that they are saved with the invoice itself. The
+	check is local, and silent when it fails itself.
+	"""
+	doc.fiscal_document = doc.fiscal_status = None
 	try:
-		if not in_scope(doc) or (doc.doctype == "Sales Invoice" and doc.get("is_consolidated")):
+		if not in_scope(doc):
 			return
 		record = connection.record_for(doc.company)
 		if not record:
+			return
+		doc.fiscal_document, doc.fiscal_status = frappe.generate_hash(length=10), lifecycle.QUEUED
+		if doc.doctype == "Sales Invoice" and doc.get("is_consolidated"):
+			# Made by a closing, even if it does not stand for what it should: nobody is there to mend it.
 			return
 		problems = _problems(doc, record)
 	except Exception as error:
@@ -67,24 +76,14 @@ def _problems(doc, record):
 
 def create_fiscal_document(doc, method=None):
 	"""The outbox row, in the invoice's own transaction; a job after its commit."""
+	if not doc.get("fiscal_document"):
+		return
 	try:
-		if not in_scope(doc) or not connection.record_for(doc.company):
-			return
-		point = "fiscal_document"
-		frappe.db.savepoint(point)
-		try:
-			name = dispatch.create(doc)
-		except frappe.QueryDeadlockError:
-			raise
-		except Exception:
-			frappe.db.rollback(save_point=point)
-			raise
-		frappe.db.release_savepoint(point)
-		doc.db_set(
-			{"fiscal_document": name, "fiscal_status": lifecycle.QUEUED}, update_modified=False, notify=False
-		)
+		# One statement: when it fails, the database undoes that one alone, and the sale goes on.
+		dispatch.create(doc)
 	except Exception as error:
 		_note(doc, "Fiscal document was not created", error)
+		doc.db_set({"fiscal_document": None, "fiscal_status": None}, update_modified=False, notify=False)
 
 
 def restore_projection(doc, method=None):

@@ -171,7 +171,7 @@ class Facturapi(Provider):
 			problems.append(Problem(f"{use} is not in SAT's catalogue of CFDI uses.", field="default_use"))
 		try:
 			ZoneInfo(connection.parameters.get("time_zone") or "America/Mexico_City")
-		except (ZoneInfoNotFoundError, ValueError):
+		except (ZoneInfoNotFoundError, ValueError, OSError):
 			problems.append(
 				Problem(
 					"The time zone is not known. Name it as in America/Mexico_City.",

@@ -1,0 +1,30 @@
+# make demo                      the main job, on the embedded site and the sandbox
+# make test                      lint's sister: every test that needs no bench
+# make lint                      ruff, as pre-commit runs it
+# make bench-test BENCH=path     the same tests on a real bench, and the browser's
+PYTHON ?= python3
+VENV ?= .venv
+BENCH ?= /opt/frappe-bench
+READY = $(VENV)/.ready
+
+.PHONY: demo test lint bench-test clean
+
+demo: $(READY)
+	@$(VENV)/bin/python demo.py $(if $(PROVIDER),--provider $(PROVIDER))
+
+test: $(READY)
+	@$(VENV)/bin/python -m pytest $(TESTS)
+
+lint: $(READY)
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+bench-test:
+	@bash scripts/bench_test.sh "$(BENCH)"
+
+$(READY): requirements-dev.txt scripts/setup.sh
+	@bash scripts/setup.sh "$(PYTHON)" "$(VENV)"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .state
