@@ -415,3 +415,13 @@ def open_till(profile: str = PROFILE):
 
 def yesterday() -> str:
 	return add_days(nowdate(), -1)
+
+
+def draft(doctype: str = "POS Invoice", customer: str = WALK_IN) -> str:
+	"""A committed draft to submit by hand, in training and in the browser's tests. Returns its name."""
+	set_up_site()
+	open_till()
+	items = [("CAFE-500", 2, 145.0), ("LIBRO-01", 1, 320.0), ("AGUA-1L", 6, 18.5)]
+	doc = invoice(items=items, doctype=doctype, customer=customer, submit=False)
+	frappe.db.commit()
+	return doc.name

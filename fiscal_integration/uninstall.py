@@ -18,4 +18,6 @@ def before_uninstall():
 	for role in custom_fields.ROLES:
 		frappe.db.delete("Has Role", {"role": role})
 		frappe.delete_doc("Role", role, ignore_missing=True, force=True, ignore_permissions=True)
+	if frappe.db.exists("DocType", "Scheduled Job Type"):
+		frappe.db.delete("Scheduled Job Type", {"method": ("like", "fiscal_integration.%")})
 	frappe.clear_cache()

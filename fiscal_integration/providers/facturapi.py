@@ -64,9 +64,7 @@ class Facturapi(Provider):
 	countries = frozenset(("MX",))
 	urls = {TEST: URL, PRODUCTION: URL}
 	# 202 recovery lasts 50 minutes (1.6), so an absent document is believed absent only after an hour.
-	capabilities = Capabilities(
-		cancel=True, pdf=True, xml=True, webhook=True, max_concurrent=4, absence_grace=3900
-	)
+	capabilities = Capabilities(pdf=True, xml=True, max_concurrent=4, absence_grace=3900)
 	correlation_header = "X-Facturapi-Log-Id"
 	parameters = (
 		Parameter(

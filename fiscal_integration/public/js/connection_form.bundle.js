@@ -37,7 +37,7 @@ Object.assign(fiscal_integration.connection, {
 					"No provider serves the country of your companies. Their invoices are never touched."
 			  )}</p>`;
 		frm.fields_dict.status_html.$wrapper.html(
-			`<div class="fiscal-status"><span class="indicator-pill ${colour}">${text}</span>${explanation}</div>`
+			`<div class="fiscal-status mb-3"><span class="indicator-pill ${colour}">${text}</span>${explanation}</div>`
 		);
 	},
 
@@ -126,7 +126,6 @@ Object.assign(fiscal_integration.connection, {
 
 	draw_ping(wrapper, result) {
 		const escape = frappe.utils.escape_html;
-		const colour = result.ok ? "green" : "red";
 		const heading = result.ok
 			? escape(result.message)
 			: `${__("Connection failed")}: ${escape(result.message)}`;
@@ -139,9 +138,8 @@ Object.assign(fiscal_integration.connection, {
 					`<div class="fiscal-warning"><span class="indicator orange"></span>${escape(text)}</div>`
 			)
 			.join("");
-		wrapper.html(`<div class="fiscal-ping">
+		wrapper.html(`<div class="fiscal-ping mb-4">
 			<div class="fiscal-ping-result text-${result.ok ? "success" : "danger"}">
-				<span class="indicator ${colour}"></span>
 				<b>${result.ok ? "✓" : "✗"} ${heading}</b>
 			</div>${details}${warnings}</div>`);
 	},

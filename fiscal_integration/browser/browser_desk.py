@@ -1,0 +1,302 @@
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import requests
+from playwright.sync_api import expect, sync_playwright
+
+from fiscal_integration.sandbox import Sandbox
+
+URL = os.environ.get("FISCAL_SITE_URL", "")
+SITE = os.environ.get("FISCAL_SITE", "")
+BENCH = os.environ.get("FISCAL_BENCH_PATH", "")
+SHOTS = os.environ.get("FISCAL_SHOTS", "")
+PASSWORD = os.environ.get("FISCAL_ADMIN_PASSWORD", "admin")
+PATIENCE = 30_000
+WRONG_KEY = "sk_test_Wrong000000000000"
+SETTINGS = "/app/fiscal-integration-settings"
+
+
+def bench(*command) -> str:
+	"""Run a bench command on the site; its output's last line."""
+	done = subprocess.run(
+		[f"{BENCH}/env/bin/python", "-m", "frappe.utils.bench_helper", "frappe", "--site", SITE, *command],
+		cwd=f"{BENCH}/sites",
+		capture_output=True,
+		text=True,
+		check=False,
+	)
+	if done.returncode:
+		raise AssertionError(f"bench {' '.join(command)}: {done.stderr[-2000:]}")
+	return (done.stdout.strip().splitlines() or [""])[-1].strip().strip('"')
+
+
+@unittest.skipUnless(URL and SITE and BENCH, "needs a bench: make bench-test runs it")
+class TestDesk(unittest.TestCase):
+	"""What an administrator and a cashier do, in their order: the tests build on each other."""
+
+	@classmethod
+	def setUpClass(cls):
+		bench("execute", "fiscal_integration.sample.set_up_site")
+		cls.sandbox = Sandbox().start()
+		cls.addClassCleanup(cls.sandbox.stop)
+		cls.key = cls.sandbox.secret_key("facturapi")
+		cls.playwright = sync_playwright().start()
+		cls.addClassCleanup(cls.playwright.stop)
+		browser = cls.playwright.chromium.launch(
+			executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+		)
+		cls.addClassCleanup(browser.close)
+		cls.context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
+		cls.page = cls.context.new_page()
+		cls.page.set_default_timeout(PATIENCE)
+		cls.answers, cls.errors = [], []
+		cls.page.on("response", cls.keep)
+		cls.page.on("pageerror", lambda error: cls.errors.append(str(error)))
+		cls.log_in()
+
+	@classmethod
+	def keep(cls, response):
+		"""Every answer of the site, to look for the secret in."""
+		kind = response.headers.get("content-type", "")
+		if "json" in kind or "html" in kind:
+			try:
+				cls.answers.append(response.text())
+			except Exception:
+				# A redirect or an answer that navigation threw away has no body to look at.
+				return
+
+	@classmethod
+	def log_in(cls):
+		cls.page.goto(f"{URL}/login")
+		cls.page.fill("#login_email", "Administrator")
+		cls.page.fill("#login_password", PASSWORD)
+		cls.page.click(".btn-login:visible")
+		cls.page.wait_for_url(re.compile("/app"))
+
+	def shot(self, name):
+		if SHOTS:
+			self.page.screenshot(path=f"{SHOTS}/{name}.png")
+
+	def open_settings(self):
+		self.page.goto(URL + SETTINGS)
+		self.page.wait_for_selector(".fiscal-status")
+		self.page.wait_for_load_state("networkidle")
+
+	def save(self):
+		self.page.evaluate("() => cur_frm.save().catch(() => null)")
+		self.page.wait_for_load_state("networkidle")
+
+	def set(self, **values):
+		self.page.evaluate("values => cur_frm.set_value(values)", values)
+		self.page.wait_for_load_state("networkidle")
+
+	def parameter(self, key):
+		return self.page.locator(f'[data-fieldname="parameters_html"] [data-fieldname="{key}"] input')
+
+	def dialog(self) -> str:
+		message = self.page.locator(".modal.show .msgprint, .modal.show .modal-body").first
+		expect(message).to_be_visible()
+		text = message.inner_text()
+		# Bootstrap ignores a wish to hide what is still fading in.
+		self.page.wait_for_timeout(600)
+		self.page.evaluate("() => $('.modal.show').modal('hide')")
+		expect(self.page.locator(".modal.show")).to_have_count(0)
+		return text
+
+	def submit(self, name):
+		"""Press Submit on a POS Invoice's form, and Yes.
+
+		ERPNext's form fills in fields when it opens, and so asks to be saved first.
+		"""
+		self.page.goto(f"{URL}/app/pos-invoice/{name}")
+		self.page.wait_for_selector(".page-actions .primary-action:visible")
+		self.page.wait_for_load_state("networkidle")
+		self.page.wait_for_timeout(1000)
+		save = self.page.locator(".page-actions .primary-action:visible", has_text="Save")
+		if save.count():
+			save.click()
+		self.page.locator(".page-actions .primary-action:visible", has_text="Submit").click()
+		self.page.locator(".modal.show .btn-primary:visible").click()
+
+	def ping(self) -> str:
+		with self.page.expect_response(re.compile("fiscal_integration.api.ping")):
+			self.page.click('button[data-fieldname="ping_server"]')
+		self.page.wait_for_load_state("networkidle")
+		self.page.wait_for_timeout(700)
+		return self.page.locator(".fiscal-ping-result").inner_text()
+
+	# -- the administrator -------------------------------------------------------------------------------
+
+	def test_1_settings_are_drawn_and_kept(self):
+		self.open_settings()
+		expect(self.page.locator(".fiscal-status")).to_contain_text("Disabled")
+		self.set(company="Abarrotes La Esperanza", provider="", server_url="")
+		self.page.select_option('[data-fieldname="provider"] select', "facturapi")
+		self.page.wait_for_timeout(500)
+		drawn = self.page.eval_on_selector_all(
+			'[data-fieldname="parameters_html"] .frappe-control',
+			"controls => controls.map(control => control.dataset.fieldname)",
+		)
+		self.assertEqual(
+			drawn,
+			"issuing_postal_code time_zone default_product_code default_unit_code default_use "
+			"default_payment_form credit_note_payment_form untaxed_lines series".split(),
+		)
+		self.assertEqual(
+			self.page.input_value('[data-fieldname="server_url"] input'), "https://www.facturapi.io/v2"
+		)
+		self.set(server_url=self.sandbox.url("facturapi"))
+		self.page.fill('[data-fieldname="secret_key"] input', self.key)
+		self.parameter("issuing_postal_code").fill("44100")
+		self.parameter("issuing_postal_code").press("Tab")
+		self.set(enabled=1)
+		self.save()
+		self.open_settings()
+		expect(self.page.locator(".fiscal-status .indicator-pill.green")).to_contain_text("Enabled")
+		self.assertEqual(self.parameter("issuing_postal_code").input_value(), "44100")
+		self.assertRegex(self.page.input_value('[data-fieldname="secret_key"] input'), r"^\**$")
+
+	def test_2_ping_good_and_bad(self):
+		self.open_settings()
+		self.assertIn("✓ Connection successful", self.ping())
+		self.shot("settings")
+		self.page.fill('[data-fieldname="secret_key"] input', WRONG_KEY)
+		self.page.locator('[data-fieldname="secret_key"] input').press("Tab")
+		text = self.ping()
+		self.assertIn("✗ Connection failed", text)
+		self.assertIn("does not accept the secret key", text)
+		self.page.fill('[data-fieldname="secret_key"] input', self.key)
+		self.page.locator('[data-fieldname="secret_key"] input').press("Tab")
+		self.sandbox.refuse()
+		self.assertIn("cannot be reached", self.ping())
+		self.sandbox.resume()
+		self.assertIn("✓ Connection successful", self.ping())
+
+	def test_3_production_demands_its_own_key(self):
+		self.open_settings()
+		self.set(environment="Production")
+		self.save()
+		self.assertIn("has to be entered", self.dialog())
+		self.open_settings()
+		self.set(environment="Production")
+		self.page.fill('[data-fieldname="secret_key"] input', self.key)
+		self.page.locator('[data-fieldname="secret_key"] input').press("Tab")
+		self.save()
+		self.assertIn("test key", self.dialog())
+		self.page.evaluate("() => cur_frm.reload_doc()")
+
+	# -- the cashier -------------------------------------------------------------------------------------
+
+	def test_4_a_pos_invoice_submitted_in_desk_comes_back_issued(self):
+		name = bench("execute", "fiscal_integration.sample.draft")
+		type(self).invoice = name
+		self.submit(name)
+		expect(self.page.locator(".page-head .indicator-pill", has_text="Paid").first).to_be_visible()
+		for _attempt in range(20):
+			status = bench_status(self.context, name)
+			if status == "Issued":
+				break
+			self.page.wait_for_timeout(1000)
+		self.assertEqual(status, "Issued")
+		self.page.goto(f"{URL}/app/pos-invoice/{name}")
+		self.page.get_by_role("tab", name="Fiscal", exact=True).click()
+		expect(self.page.locator(".fiscal-view .indicator-pill.green")).to_contain_text("Issued")
+		expect(self.page.locator("img.fiscal-qr")).to_be_visible()
+		(issued,) = [
+			entry for entry in self.sandbox.ledger("facturapi") if entry["external_id"].startswith(name + ".")
+		]
+		expect(self.page.locator('[data-fieldname="fiscal_id"]').first).to_contain_text(issued["uuid"])
+		self.page.wait_for_load_state("networkidle")
+		self.page.wait_for_timeout(1000)
+		self.page.get_by_role("tab", name="Fiscal", exact=True).click()
+		self.page.wait_for_timeout(1000)
+		self.shot("pos-invoice")
+		self.read_qr(issued["uuid"])
+
+	def read_qr(self, uuid):
+		"""A program that knows nothing of us reads the code off the screen."""
+		if not shutil.which("zbarimg"):
+			return
+		with tempfile.TemporaryDirectory() as folder:
+			path = Path(folder, "screen.png")
+			self.page.locator("img.fiscal-qr").screenshot(path=path)
+			read = subprocess.run(
+				["zbarimg", "-q", "--raw", str(path)], capture_output=True, text=True, check=False
+			)
+		self.assertIn(uuid, read.stdout)
+
+	def test_5_the_pdf(self):
+		self.page.goto(f"{URL}/app/pos-invoice/{self.invoice}")
+		group = self.page.locator(".inner-group-button", has_text="Fiscal").first
+		group.locator("button").first.click()
+		with self.page.expect_response(re.compile("fiscal_integration.api.fetch_file")) as info:
+			self.page.get_by_text("Download Fiscal PDF").first.click()
+		path = info.value.json()["message"]
+		self.assertEqual(path, f"/pos-invoice/{self.invoice}/fiscal/pdf")
+		answer = self.context.request.get(URL + path)
+		self.assertEqual(answer.status, 200)
+		self.assertIn(f"{self.invoice}-fiscal.pdf", answer.headers["content-disposition"])
+		self.assertTrue(answer.body().startswith(b"%PDF"))
+		self.assertEqual(requests.get(URL + path, timeout=30).status_code, 404)
+		draft = bench("execute", "fiscal_integration.sample.draft")
+		self.assertEqual(self.context.request.get(f"{URL}/pos-invoice/{draft}/fiscal/pdf").status, 409)
+
+	def test_6_the_fiscal_document_and_its_exchanges(self):
+		row = self.context.request.get(f"{URL}/api/resource/POS Invoice/{self.invoice}").json()["data"][
+			"fiscal_document"
+		]
+		self.page.goto(f"{URL}/app/fiscal-document/{row}")
+		expect(self.page.locator(".fiscal-view .indicator-pill.green")).to_contain_text("Issued")
+		expect(self.page.locator("img.fiscal-qr")).to_be_visible()
+		self.page.wait_for_timeout(500)
+		self.shot("fiscal-document")
+		found = self.context.request.get(
+			f"{URL}/api/resource/Integration Request",
+			params={
+				"filters": json.dumps([["fiscal_document", "=", row]]),
+				"fields": json.dumps(["name", "status", "fiscal_operation"]),
+			},
+		).json()["data"]
+		self.assertIn("issue", [entry["fiscal_operation"] for entry in found])
+
+	def test_7_what_is_not_ready_is_told_before_submit(self):
+		name = bench(
+			"execute",
+			"fiscal_integration.sample.draft",
+			"--kwargs",
+			json.dumps({"customer": "Sin Código Postal SA"}),
+		)
+		self.submit(name)
+		message = self.page.locator(".modal.show", has_text="Not Ready for the Tax Authority")
+		expect(message).to_contain_text("postal code")
+		self.shot("not-ready")
+
+	def test_8_disabled_is_grey(self):
+		self.open_settings()
+		self.set(enabled=0)
+		self.save()
+		self.open_settings()
+		expect(self.page.locator(".fiscal-status .indicator-pill.gray")).to_contain_text("Disabled")
+
+	def test_9_no_answer_ever_held_the_secret_and_no_script_failed(self):
+		self.assertGreater(len(self.answers), 20)
+		for answer in self.answers:
+			self.assertNotIn(self.key, answer)
+			self.assertNotIn(WRONG_KEY, answer)
+		ours = [error for error in self.errors if "fiscal" in error.lower()]
+		self.assertEqual(ours, [])
+
+
+def bench_status(context, name):
+	answer = context.request.get(f"{URL}/api/resource/POS Invoice/{name}")
+	return answer.json().get("data", {}).get("fiscal_status")
+
+
+if __name__ == "__main__":
+	unittest.main()
