@@ -10,9 +10,10 @@ import io
 import json
 import uuid
 import zipfile
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import ClassVar
+from xml.sax.saxutils import quoteattr as attribute
 
 from fiscal_integration.fiscal.mexico import rfc
 from fiscal_integration.fiscal.money import plain
@@ -321,6 +322,12 @@ class FacturapiEmulator(Emulator):
 					self._stamp(entry)
 				else:
 					entry["status"] = "failed"
+		for entry in self.invoices.values():
+			asked = entry.get("cancellation", {}).get("requested_at")
+			if asked and entry["cancellation_status"] == "pending":
+				requested = datetime.fromisoformat(asked.replace("Z", "+00:00"))
+				if self.clock.now() >= requested + ACCEPTANCE:
+					self._settle_cancellation(entry, "accepted")
 
 	# -- what was issued ---------------------------------------------------------------------------------
 
@@ -375,16 +382,15 @@ class FacturapiEmulator(Emulator):
 		if not outcome:
 			free = Decimal(str(entry["total"])) <= WITHOUT_ACCEPTANCE or entry["type"] == "E"
 			outcome = "accepted" if free else "pending"
+		entry["cancellation"] = {"requested_at": iso(self.clock.now()), "motive": motive}
+		self._settle_cancellation(entry, outcome)
+		return Answer(200, public(entry))
+
+	def _settle_cancellation(self, entry, outcome):
 		entry["cancellation_status"] = outcome
-		entry["cancellation"] = {
-			"requested_at": iso(self.clock.now()),
-			"status": outcome,
-			"motive": motive,
-			"last_checked": iso(self.clock.now()),
-		}
+		entry["cancellation"].update(status=outcome, last_checked=iso(self.clock.now()))
 		if outcome == "accepted":
 			entry["status"], entry["canceled_at"] = "canceled", iso(self.clock.now())
-		return Answer(200, public(entry))
 
 	def _file(self, entry, kind):
 		if entry["status"] not in ("valid", "canceled"):
@@ -407,7 +413,6 @@ def public(entry: dict) -> dict:
 
 
 def iso(moment: datetime) -> str:
-	from datetime import timezone
 
 	return (
 		moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
@@ -430,8 +435,6 @@ def floats(value):
 
 def cfdi(entry: dict) -> str:
 	"""An XML of the shape of a CFDI 4.0, which says that it is none."""
-	from xml.sax.saxutils import quoteattr as attribute
-
 	concepts = "".join(
 		"<cfdi:Concepto Descripcion={} ClaveProdServ={} Cantidad={} ValorUnitario={}/>".format(
 			*(
