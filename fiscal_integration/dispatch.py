@@ -487,7 +487,9 @@ def project(name: str):
 	try:
 		row = frappe.get_doc(DOCTYPE, name)
 		write_projection(row)
-		frappe.db.set_value(DOCTYPE, name, "projected", 1, update_modified=False)
+		# Not when another worker has moved it on meanwhile: what it has now is not what was shown.
+		unchanged = {"name": name, "modified": row.modified}
+		frappe.db.set_value(DOCTYPE, unchanged, "projected", 1, update_modified=False)
 		for doctype, document in ((row.reference_doctype, row.reference_name), (DOCTYPE, name)):
 			frappe.publish_realtime(
 				"fiscal_document_update",

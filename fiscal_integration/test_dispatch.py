@@ -499,6 +499,16 @@ class TestCancelling(FiscalTestCase):
 		frappe.db.commit()
 		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "fiscal_id"), row.fiscal_id)
 
+	def test_a_projection_that_failed_is_repeated_by_the_sweep(self):
+		doc, row = self.sell()
+		with patch.object(dispatch, "write_projection", side_effect=RuntimeError("locked")):
+			row = self.run_job(row)
+		self.assertEqual((row.status, row.projected), (lifecycle.ISSUED, 0))
+		self.assertNotEqual(frappe.db.get_value(doc.doctype, doc.name, "fiscal_status"), "Issued")
+		tasks.sweep()
+		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "fiscal_status"), "Issued")
+		self.assertEqual(self.fresh(row).projected, 1)
+
 	def test_rows_are_not_written_by_hand(self):
 		_, row = self.sell()
 		row.status = "Issued"
