@@ -8,6 +8,7 @@ from frappe.utils import now_datetime
 
 from fiscal_integration import audit, connection, dispatch, files, health
 from fiscal_integration.fiscal import lifecycle, qr
+from fiscal_integration.fiscal.words import translated
 
 MANAGE = ("System Manager", "Fiscal Manager")
 OPERATE = (*MANAGE, "Fiscal User")
@@ -82,7 +83,7 @@ def ping(doctype: str, name: str) -> dict:
 		else:
 			problems = doc.provider_class.check_connection(found)
 			if problems:
-				result["message"] = " ".join(_(problem.message) for problem in problems)
+				result["message"] = " ".join(translated(problem.message, _) for problem in problems)
 			else:
 				recorder = audit.Recorder(doc.provider, found.secrets, doc.name)
 				provider = connection.open_provider(found, recorder)
@@ -90,7 +91,7 @@ def ping(doctype: str, name: str) -> dict:
 					answer = provider.ping()
 					result.update(
 						ok=answer.ok,
-						message=recorder.redact(_(answer.message)),
+						message=recorder.redact(translated(answer.message, _)),
 						details=[[_(label), recorder.redact(value)] for label, value in answer.details],
 					)
 				except Exception as error:

@@ -10,6 +10,7 @@ from frappe.model.document import Document
 from frappe.utils.password import get_decrypted_password, remove_encrypted_password, set_encrypted_password
 
 from fiscal_integration.fiscal.redaction import Secret
+from fiscal_integration.fiscal.words import translated
 from fiscal_integration.providers import load
 from fiscal_integration.providers.base import SECRET_KEY, TEST, Connection, Provider
 from fiscal_integration.providers.http import HttpClient, check_url
@@ -106,7 +107,7 @@ class ConnectionDocument(Document):
 		self.server_url = self.server_url.strip().rstrip("/")
 		wrong = check_url(self.server_url)
 		if wrong:
-			frappe.throw(_(wrong), title=_("Server URL"))
+			frappe.throw(translated(wrong, _), title=_("Server URL"))
 
 	def secret_keys(self) -> list[str]:
 		provider = self.provider_class
@@ -200,7 +201,9 @@ class ConnectionDocument(Document):
 			given = {*typed, *(row.parameter for row in self.parameters if row.value)}
 			problems = [problem for problem in problems if problem.field in given]
 		if problems:
-			frappe.throw("<br>".join(_(problem.message) for problem in problems), title=_("Connection"))
+			frappe.throw(
+				"<br>".join(translated(problem.message, _) for problem in problems), title=_("Connection")
+			)
 
 	def connection(self, secrets: bool = True, typed: dict[str, str] | None = None) -> Connection:
 		"""This record as a Connection. `typed` secrets go before the stored ones."""

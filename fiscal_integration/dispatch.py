@@ -19,6 +19,7 @@ from fiscal_integration.fiscal.errors import ErrorClass, Failure, MappingError, 
 from fiscal_integration.fiscal.money import decimal, quantize
 from fiscal_integration.fiscal.redaction import redact
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus, differences
+from fiscal_integration.fiscal.words import say, translated
 
 DOCTYPE = "Fiscal Document"
 PURPOSE = "Issue"
@@ -293,7 +294,7 @@ def _to_rejected(row, problems: tuple[Problem, ...]):
 	row.lease_until = None
 	row.move_to(lifecycle.REJECTED)
 	code = next((problem.code for problem in problems if problem.code), "local_check")
-	message = "\n".join(problem.message for problem in problems)
+	message = "\n".join(translated(problem.message, _) for problem in problems)
 	_note(row, Failure(ErrorClass.REJECTED, message, code))
 	audit.log_failure(f"{row.reference_name}: not sent", message, document=row)
 
@@ -406,7 +407,9 @@ def _apply_document(row, remote: RemoteDocument, now):
 		return
 	wrong = differences(expected, remote)
 	if remote.external_reference and remote.external_reference != row.external_reference:
-		wrong.append(f"reference: ours {row.external_reference}, theirs {remote.external_reference}")
+		wrong.append(
+			say("{0}: ours {1}, theirs {2}", "reference", row.external_reference, remote.external_reference)
+		)
 	taken = frappe.db.get_value(
 		DOCTYPE, {"fiscal_id": remote.fiscal_id, "name": ("!=", row.name)}, "reference_name"
 	)
@@ -414,7 +417,12 @@ def _apply_document(row, remote: RemoteDocument, now):
 		wrong.append(_("it belongs to {0} already").format(taken))
 	_result(row, remote)
 	if wrong:
-		_to_review(row, _("The provider's document differs from this invoice: {0}").format("; ".join(wrong)))
+		_to_review(
+			row,
+			_("The provider's document differs from this invoice: {0}").format(
+				"; ".join(translated(text, _) for text in wrong)
+			),
+		)
 		return
 	row.move_to(lifecycle.ISSUED)
 	_clear_error(row)
@@ -449,7 +457,7 @@ def _to_review(row, message):
 def _note(row, failure: Failure):
 	row.error_class = failure.error_class.value
 	row.error_code = failure.code[:140]
-	row.error_message = failure.message
+	row.error_message = translated(failure.message, _)
 
 
 def _clear_error(row):

@@ -6,6 +6,7 @@ from frappe.utils.file_manager import save_file
 
 from fiscal_integration import audit, connection, dispatch
 from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.fiscal.words import translated
 
 KINDS = ("pdf", "xml")
 
@@ -69,5 +70,7 @@ def _fetch(row, kind) -> bytes:
 	if download.failure:
 		audit.log_failure(f"{row.reference_name}: {kind}", download.failure.message, recorder, row)
 		frappe.db.commit()
-		frappe.throw(recorder.redact(download.failure.message), title=_("No File From the Provider"))
+		frappe.throw(
+			recorder.redact(translated(download.failure.message, _)), title=_("No File From the Provider")
+		)
 	return download.content

@@ -24,7 +24,7 @@ class ErrorClass(str, Enum):
 
 @dataclass(frozen=True)
 class Problem:
-	"""One thing that stands in the way, in words that say what to do.
+	"""One thing that stands in the way, in words that say what to do (see words.say).
 
 	`field` names the ERPNext field to mend where there is one, `code` is the provider's or our own.
 	"""

@@ -5,6 +5,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 
+from fiscal_integration.fiscal.words import say
+
 
 class RemoteStatus(str, Enum):
 	ISSUED = "issued"
@@ -60,9 +62,9 @@ def differences(expected: Expected, remote: RemoteDocument) -> list[str]:
 	"""
 	found = []
 	if remote.total is None:
-		found.append(f"total: ours {expected.total}, the provider tells none")
+		found.append(say("total: ours {0}, the provider tells none", expected.total))
 	elif remote.total != expected.total:
-		found.append(f"total: ours {expected.total}, theirs {remote.total}")
+		found.append(say("total: ours {0}, theirs {1}", expected.total, remote.total))
 	for label, ours, theirs in (
 		("document type", expected.document_type, remote.document_type),
 		("currency", expected.currency, remote.currency),
@@ -70,5 +72,5 @@ def differences(expected: Expected, remote: RemoteDocument) -> list[str]:
 		("environment", expected.environment, remote.environment),
 	):
 		if ours and ours != theirs:
-			found.append(f"{label}: ours {ours}, theirs {theirs or 'not told'}")
+			found.append(say("{0}: ours {1}, theirs {2}", label, ours, theirs or "not told"))
 	return found

@@ -13,6 +13,7 @@ from frappe.utils import get_system_timezone, now_datetime
 from fiscal_integration import audit, connection, dispatch, mapping
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
+from fiscal_integration.fiscal.words import translated
 
 
 def in_scope(doc) -> bool:
@@ -60,7 +61,7 @@ def check_before_submit(doc, method=None):
 		return
 	if problems:
 		frappe.throw(
-			"<br>".join(frappe.utils.escape_html(_(problem.message)) for problem in problems),
+			"<br>".join(frappe.utils.escape_html(translated(problem.message, _)) for problem in problems),
 			title=_("Not Ready for the Tax Authority"),
 		)
 

@@ -13,6 +13,7 @@ from fiscal_integration.fiscal.errors import ErrorClass, Failure, Problem
 from fiscal_integration.fiscal.invoice import Invoice
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument
+from fiscal_integration.fiscal.words import say
 from fiscal_integration.providers.http import AnswerLost, HttpClient, NotAllowed, NotSent, Response
 
 TEST = "Test"
@@ -144,11 +145,11 @@ class Provider:
 			else:
 				value = connection.parameters.get(parameter.key) or parameter.default
 			if parameter.required and not value:
-				problems.append(Problem(f"{parameter.label} is missing.", field=parameter.key))
+				problems.append(Problem(say("{0} is missing.", parameter.label), field=parameter.key))
 			elif parameter.options and value and value not in parameter.options:
 				problems.append(
 					Problem(
-						f"{parameter.label} has to be one of: {', '.join(parameter.options)}.",
+						say("{0} has to be one of: {1}.", parameter.label, ", ".join(parameter.options)),
 						field=parameter.key,
 					)
 				)
@@ -182,7 +183,9 @@ class Provider:
 
 	def _unsupported(self, what: str) -> Download:
 		return Download(
-			failure=Failure(ErrorClass.CONFIGURATION, f"{self.label} does not offer {what}.", "unsupported")
+			failure=Failure(
+				ErrorClass.CONFIGURATION, say("{0} does not offer {1}.", self.label, what), "unsupported"
+			)
 		)
 
 	def call(self, operation: str, method: str, path: str, **request) -> Response | Failure:
@@ -191,8 +194,8 @@ class Provider:
 		try:
 			return self.http.request(operation, method, url, **request)
 		except NotAllowed as error:
-			return Failure(ErrorClass.CONFIGURATION, str(error), "not_allowed")
+			return Failure(ErrorClass.CONFIGURATION, error.args[0], "not_allowed")
 		except NotSent as error:
-			return Failure(ErrorClass.TRANSIENT, str(error), "unreachable")
+			return Failure(ErrorClass.TRANSIENT, error.args[0], "unreachable")
 		except AnswerLost as error:
-			return Failure(ErrorClass.UNKNOWN, str(error), "answer_lost")
+			return Failure(ErrorClass.UNKNOWN, error.args[0], "answer_lost")

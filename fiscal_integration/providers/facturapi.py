@@ -19,6 +19,7 @@ from fiscal_integration.fiscal.invoice import (
 from fiscal_integration.fiscal.mexico import catalogs, rfc
 from fiscal_integration.fiscal.money import CENT, MICRO, ZERO, decimal, plain, quantize
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus
+from fiscal_integration.fiscal.words import say
 from fiscal_integration.providers.base import (
 	PRODUCTION,
 	SECRET_KEY,
@@ -159,14 +160,18 @@ class Facturapi(Provider):
 			value = connection.parameters.get(key, "")
 			if value and not re.fullmatch(pattern, value):
 				label = next(parameter.label for parameter in cls.parameters if parameter.key == key)
-				problems.append(Problem(f"{label} has to be {example}.", field=key))
+				problems.append(Problem(say("{0} has to be {1}.", label, example), field=key))
 		for key in ("default_payment_form", "credit_note_payment_form"):
 			value = connection.parameters.get(key, "")
 			if value and value not in catalogs.PAYMENT_FORMS:
-				problems.append(Problem(f"{value} is not in SAT's catalogue of payment forms.", field=key))
+				problems.append(
+					Problem(say("{0} is not in SAT's catalogue of payment forms.", value), field=key)
+				)
 		use = connection.parameters.get("default_use", "")
 		if use and use not in catalogs.USES:
-			problems.append(Problem(f"{use} is not in SAT's catalogue of CFDI uses.", field="default_use"))
+			problems.append(
+				Problem(say("{0} is not in SAT's catalogue of CFDI uses.", use), field="default_use")
+			)
 		try:
 			ZoneInfo(connection.parameters.get("time_zone") or "America/Mexico_City")
 		except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -200,8 +205,11 @@ class Facturapi(Provider):
 			if environment_of_answer(found) != self.connection.environment:
 				return Ping(
 					False,
-					f"Wrong environment: the key belongs to {environment_of_answer(found)}, "
-					f"the settings say {self.connection.environment}.",
+					say(
+						"Wrong environment: the key belongs to {0}, the settings say {1}.",
+						environment_of_answer(found),
+						self.connection.environment,
+					),
 					tuple(details),
 				)
 		return Ping(True, "Connection successful", tuple(details))
@@ -220,7 +228,7 @@ class Facturapi(Provider):
 		if invoice.total < 0 or (invoice.total == 0 and invoice.kind is DocumentKind.CREDIT_NOTE):
 			problems.append(Problem("The total has to be positive.", field="grand_total"))
 		if not re.fullmatch(r"[A-Z]{3}", invoice.currency):
-			problems.append(Problem(f"{invoice.currency} is not a currency code.", field="currency"))
+			problems.append(Problem(say("{0} is not a currency code.", invoice.currency), field="currency"))
 		if invoice.currency != "MXN" and invoice.exchange_rate <= 0:
 			problems.append(
 				Problem("The exchange rate has to be above zero.", field="conversion_rate"),
@@ -229,8 +237,11 @@ class Facturapi(Provider):
 		if form not in catalogs.PAYMENT_FORMS:
 			problems.append(
 				Problem(
-					f"{form} is not in SAT's catalogue of payment forms. "
-					"Correct the mapping of modes of payment in the fiscal settings.",
+					say(
+						"{0} is not in SAT's catalogue of payment forms. Correct the mapping of modes "
+						"of payment in the fiscal settings.",
+						form,
+					),
 					field="payments",
 				)
 			)
@@ -238,8 +249,11 @@ class Facturapi(Provider):
 			modes = ", ".join(payment.mode for payment in invoice.payments) or "-"
 			problems.append(
 				Problem(
-					f"SAT wants to know how a settled invoice was paid. Map the mode of payment {modes} "
-					"to a payment form in the fiscal settings.",
+					say(
+						"SAT wants to know how a settled invoice was paid. Map the mode of payment "
+						"{0} to a payment form in the fiscal settings.",
+						modes,
+					),
 					field="payments",
 				)
 			)
@@ -260,8 +274,13 @@ class Facturapi(Provider):
 			if abs(expected - invoice.total) > CENT:
 				problems.append(
 					Problem(
-						f"Facturapi would total {expected} {invoice.currency}, this invoice {invoice.total}: more than "
-						"a cent apart. Check the tax rows and the rounding of the item rates.",
+						say(
+							"Facturapi would total {0} {1}, this invoice {2}: more than a cent apart. "
+							"Check the tax rows and the rounding of the item rates.",
+							expected,
+							invoice.currency,
+							invoice.total,
+						),
 						code="total_differs",
 						field="grand_total",
 					)
@@ -275,7 +294,7 @@ class Facturapi(Provider):
 		if is_foreign(receiver):
 			if receiver.country not in catalogs.ALPHA_3:
 				problems.append(
-					Problem(f"{receiver.country} is not a country code.", field="customer_address")
+					Problem(say("{0} is not a country code.", receiver.country), field="customer_address")
 				)
 			if not receiver.postal_code:
 				problems.append(
@@ -285,8 +304,12 @@ class Facturapi(Provider):
 		if not rfc.is_valid(receiver.tax_id):
 			problems.append(
 				Problem(
-					f"{receiver.tax_id} is not an RFC: three or four letters, a date as yymmdd and three more "
-					"characters. Correct the customer's Tax ID, or clear it for a sale to the general public.",
+					say(
+						"{0} is not an RFC: three or four letters, a date as yymmdd and three more "
+						"characters. Correct the customer's Tax ID, or clear it for a sale to the "
+						"general public.",
+						receiver.tax_id,
+					),
 					code="rfc",
 					field="tax_id",
 				)
@@ -303,8 +326,11 @@ class Facturapi(Provider):
 		if receiver.regime not in catalogs.REGIMES:
 			problems.append(
 				Problem(
-					f"The customer's tax regime {receiver.regime or '(none)'} is not in SAT's catalogue. Enter the "
-					"three digits of the Constancia de Situación Fiscal on the customer.",
+					say(
+						"The customer's tax regime {0} is not in SAT's catalogue. Enter the three "
+						"digits of the Constancia de Situación Fiscal on the customer.",
+						receiver.regime or "(none)",
+					),
 					code="tax_system",
 					field="fiscal_tax_regime",
 				)
@@ -312,13 +338,21 @@ class Facturapi(Provider):
 		use = self._use(invoice)
 		if use not in catalogs.USES:
 			problems.append(
-				Problem(f"CFDI use {use} is not in SAT's catalogue.", code="use", field="fiscal_document_use")
+				Problem(
+					say("CFDI use {0} is not in SAT's catalogue.", use),
+					code="use",
+					field="fiscal_document_use",
+				)
 			)
 		elif receiver.regime in catalogs.REGIMES and receiver.regime not in catalogs.USES[use]:
 			problems.append(
 				Problem(
-					f"SAT does not allow CFDI use {use} for tax regime {receiver.regime}. "
-					"Choose another use on the customer, such as S01.",
+					say(
+						"SAT does not allow CFDI use {0} for tax regime {1}. Choose another use on "
+						"the customer, such as S01.",
+						use,
+						receiver.regime,
+					),
 					code="use",
 					field="fiscal_document_use",
 				)
@@ -330,12 +364,15 @@ class Facturapi(Provider):
 		if not invoice.lines:
 			problems.append(Problem("The invoice has no items.", field="items"))
 		for line in invoice.lines:
-			where = f"Row {line.row} ({line.description[:40]})"
+			where = say("Row {0} ({1})", line.row, line.description[:40])
 			if not re.fullmatch(r"\d{8}", self._product_code(line)):
 				problems.append(
 					Problem(
-						f"{where}: product key {line.product_code} is not eight digits. "
-						"Correct it on the item or its group.",
+						say(
+							"{0}: product key {1} is not eight digits. Correct it on the item or its group.",
+							where,
+							line.product_code,
+						),
 						code="product_key",
 						field="items",
 					)
@@ -343,18 +380,26 @@ class Facturapi(Provider):
 			if not re.fullmatch(r"[A-Z0-9]{1,3}", self._unit_code(line)):
 				problems.append(
 					Problem(
-						f"{where}: unit key {line.unit_code} has no SAT form, such as H87. "
-						"Correct it on the unit of measure.",
+						say(
+							"{0}: unit key {1} has no SAT form, such as H87. Correct it on the unit "
+							"of measure.",
+							where,
+							line.unit_code,
+						),
 						code="unit_key",
 						field="items",
 					)
 				)
 			if line.quantity <= 0:
-				problems.append(Problem(f"{where}: the quantity has to be above zero.", field="items"))
+				problems.append(Problem(say("{0}: the quantity has to be above zero.", where), field="items"))
 			if line.unit_price < 0 or line.net < 0:
 				problems.append(
 					Problem(
-						f"{where}: a CFDI takes no negative price. Use a discount, or a return for what comes back.",
+						say(
+							"{0}: a CFDI takes no negative price. Use a discount, or a return for "
+							"what comes back.",
+							where,
+						),
 						field="items",
 					)
 				)
@@ -734,7 +779,10 @@ def failure_of(answer: Response, issuing: bool) -> Failure:
 	if answer.status in (402, 403):
 		said = text or "no reason given"
 		return Failure(
-			ErrorClass.CONFIGURATION, f"Facturapi refuses this account: {said}", code, problems=problems
+			ErrorClass.CONFIGURATION,
+			say("Facturapi refuses this account: {0}", said),
+			code,
+			problems=problems,
 		)
 	if answer.status == 429:
 		return Failure(
@@ -750,7 +798,7 @@ def failure_of(answer: Response, issuing: bool) -> Failure:
 	if answer.status >= 500 or answer.status == 408:
 		return Failure(
 			ErrorClass.UNKNOWN if issuing else ErrorClass.TRANSIENT,
-			f"Facturapi has a fault (HTTP {answer.status}). {text}".strip(),
+			say("Facturapi has a fault (HTTP {0}). {1}", answer.status, text or say("It says no more.")),
 			code,
 			answer.retry_after,
 		)
@@ -764,7 +812,7 @@ def failure_of(answer: Response, issuing: bool) -> Failure:
 		)
 	return Failure(
 		ErrorClass.REJECTED,
-		text or f"Facturapi refuses the request (HTTP {answer.status}).",
+		text or say("Facturapi refuses the request (HTTP {0}).", answer.status),
 		code,
 		problems=problems,
 	)

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import requests
 import urllib3.exceptions
 
+from fiscal_integration.fiscal.words import say
+
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
 TOTAL_SECONDS = 120
@@ -96,7 +98,7 @@ def check_url(url: str) -> str:
 	"""What is wrong with `url` as a server address, empty when nothing is: HTTPS, save on this machine."""
 	parts = urlsplit(url)
 	if parts.scheme not in ("http", "https") or not parts.hostname:
-		return f"{url!r} is not a web address. It has to look like https://host/path."
+		return say("{0!r} is not a web address. It has to look like https://host/path.", url)
 	if parts.username or parts.password:
 		return "The server URL must not carry a user name or a password."
 	if parts.query or parts.fragment:
@@ -188,7 +190,9 @@ class HttpClient:
 			except requests.exceptions.RequestException as error:
 				raise _classify(error) from None
 			except (urllib3.exceptions.HTTPError, OSError) as error:
-				raise AnswerLost(f"The connection broke while the answer was read ({_name(error)})") from None
+				raise AnswerLost(
+					say("The connection broke while the answer was read ({0})", _name(error))
+				) from None
 		exchange.status = answer.status_code
 		exchange.response_headers = dict(answer.headers)
 		exchange.response_body = body
@@ -203,9 +207,9 @@ class HttpClient:
 		for chunk in answer.iter_content(65536):
 			size += len(chunk)
 			if size > MAX_BYTES:
-				raise AnswerLost(f"The answer is longer than {MAX_BYTES} bytes")
+				raise AnswerLost(say("The answer is longer than {0} bytes", MAX_BYTES))
 			if time.monotonic() - clock > self.total_seconds:
-				raise AnswerLost(f"The answer was not complete after {self.total_seconds:g} s")
+				raise AnswerLost(say("The answer was not complete after {0:g} s", self.total_seconds))
 			chunks.append(chunk)
 		return b"".join(chunks)
 
@@ -213,22 +217,22 @@ class HttpClient:
 def _classify(error) -> Exception:
 	"""NotSent only for what happens before the first byte of the request is written."""
 	if isinstance(error, requests.exceptions.SSLError):
-		return NotSent(f"No secure connection could be made ({_name(error)}): check the server URL")
+		return NotSent(say("No secure connection could be made ({0}): check the server URL", _name(error)))
 	if isinstance(error, requests.exceptions.ProxyError):
-		return NotSent(f"The proxy could not be reached ({_name(error)})")
+		return NotSent(say("The proxy could not be reached ({0})", _name(error)))
 	if isinstance(error, requests.exceptions.ConnectTimeout):
-		return NotSent(f"No connection within {CONNECT_SECONDS} s")
+		return NotSent(say("No connection within {0} s", CONNECT_SECONDS))
 	if isinstance(error, requests.exceptions.ConnectionError):
 		cause = error.args[0] if error.args else None
 		reason = getattr(cause, "reason", cause)
 		if isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
-			return NotSent(f"The server cannot be reached ({_name(reason)})")
-		return AnswerLost(f"The connection broke before the answer came ({_name(reason or error)})")
+			return NotSent(say("The server cannot be reached ({0})", _name(reason)))
+		return AnswerLost(say("The connection broke before the answer came ({0})", _name(reason or error)))
 	if isinstance(error, requests.exceptions.ReadTimeout):
 		return AnswerLost("No answer came in time")
 	if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
 		return NotAllowed("The server URL is not valid")
-	return AnswerLost(f"The answer could not be read ({_name(error)})")
+	return AnswerLost(say("The answer could not be read ({0})", _name(error)))
 
 
 def _name(error) -> str:
