@@ -18,10 +18,11 @@ from fiscal_integration.fiscal.invoice import (
 	TaxCategory,
 	Treatment,
 )
+from fiscal_integration.fiscal.mexico.cfdi import legal_name
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.remote import RemoteStatus
 from fiscal_integration.providers.base import PRODUCTION, TEST, Connection
-from fiscal_integration.providers.facturapi import Facturapi, legal_name
+from fiscal_integration.providers.facturapi import Facturapi
 from fiscal_integration.providers.http import AnswerLost, NotSent, Response
 
 MEXICO = ZoneInfo("America/Mexico_City")
