@@ -6,7 +6,9 @@ show it on the invoice (commit). Whatever dies in between leaves a row that the 
 """
 
 import hashlib
+import socket
 from datetime import timedelta
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import frappe
@@ -27,6 +29,7 @@ HOLD_SECONDS = 600
 """How long a document waits before it is looked at again while its connection is switched off, or while
 the document that it corrects is on its way."""
 APPLY_TRIES = 3
+QUEUE_PROBE_SECONDS = 0.25
 SWEEP_LIMIT = 500
 
 
@@ -96,6 +99,8 @@ def enqueue_after_commit(name: str):
 
 def enqueue(name: str) -> bool:
 	"""Queue the job for one Fiscal Document. False when that failed: the sweep sends it later."""
+	if not _queue_answers():
+		return False
 	try:
 		frappe.enqueue(
 			"fiscal_integration.dispatch.process",
@@ -107,6 +112,19 @@ def enqueue(name: str) -> bool:
 		return True
 	except Exception as error:
 		frappe.logger("fiscal_integration").warning(f"{name} was not queued: {type(error).__name__}")
+		return False
+
+
+def _queue_answers() -> bool:
+	"""Whether something listens where the queue is. A till must not wait while Frappe tries five times for
+	four seconds to reach a Redis that is down."""
+	url = urlsplit(frappe.conf.redis_queue or "")
+	if not url.hostname:
+		return True
+	try:
+		socket.create_connection((url.hostname, url.port or 6379), QUEUE_PROBE_SECONDS).close()
+		return True
+	except OSError:
 		return False
 
 

@@ -42,8 +42,6 @@ has_permission = {
 	"Integration Request": "fiscal_integration.overrides.integration_request.has_permission",
 }
 
-ignore_links_on_delete = ["Fiscal Document"]
-
 doctype_js = {
 	"POS Invoice": "public/js/invoice.js",
 	"Sales Invoice": "public/js/invoice.js",

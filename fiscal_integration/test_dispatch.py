@@ -1,4 +1,7 @@
 import json
+import socket
+import threading
+import time
 from unittest.mock import patch
 
 import frappe
@@ -81,6 +84,30 @@ class TestIssuing(FiscalTestCase):
 		self.assertEqual((row.status, row.attempts), (lifecycle.ISSUED, 2))
 		first, second = (request["body"] for request in self.requests_to("/v2/invoices"))
 		self.assertEqual(first, second)
+
+	def test_many_workers_at_once_send_once(self):
+		_, row = self.sell()
+		self.sandbox.fault("facturapi", "slow", delay=0.3)
+		site, path = frappe.local.site, frappe.local.sites_path
+		start = threading.Barrier(6)
+
+		def work():
+			frappe.init(site, sites_path=path)
+			frappe.connect()
+			try:
+				start.wait(10)
+				dispatch.process(row.name)
+			finally:
+				frappe.destroy()
+
+		workers = [threading.Thread(target=work) for _ in range(6)]
+		for worker in workers:
+			worker.start()
+		for worker in workers:
+			worker.join(30)
+		row = self.fresh(row)
+		self.assertEqual((row.status, row.attempts), (lifecycle.ISSUED, 1))
+		self.assertEqual(len(self.requests_to("/v2/invoices")), 1)
 
 	def test_no_pause_no_attempt(self):
 		_, row = self.sell()
@@ -169,6 +196,18 @@ class TestIssuing(FiscalTestCase):
 				return False
 
 		return enqueue
+
+	def test_a_till_does_not_wait_for_a_redis_that_is_down(self):
+		"""Frappe tries five times, a second apart, before it gives up."""
+		patch.stopall()
+		with socket.create_server(("127.0.0.1", 0)) as taken:
+			port = taken.getsockname()[1]
+		start = time.monotonic()
+		with patch.dict(frappe.local.conf, {"redis_queue": f"redis://127.0.0.1:{port}"}):
+			with patch("frappe.enqueue") as enqueue:
+				self.assertFalse(dispatch.enqueue("x"))
+		enqueue.assert_not_called()
+		self.assertLess(time.monotonic() - start, 1)
 
 	def test_enqueue_swallows_what_redis_throws(self):
 		patch.stopall()

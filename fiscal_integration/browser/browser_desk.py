@@ -277,6 +277,21 @@ class TestDesk(unittest.TestCase):
 		expect(message).to_contain_text("postal code")
 		self.shot("not-ready")
 
+	def test_8_a_company_that_no_provider_serves(self):
+		self.page.evaluate(
+			"""() => frappe.db.insert({doctype: "Company", company_name: "Kiosk Wien", abbr: "KW",
+				default_currency: "EUR", country: "Austria", chart_of_accounts: "Standard"}).catch(() => null)"""
+		)
+		self.page.goto(f"{URL}/app/fiscal-account/new")
+		self.page.wait_for_selector(".fiscal-status")
+		self.set(company="Kiosk Wien")
+		expect(self.page.locator(".fiscal-status .indicator-pill")).to_contain_text("Not Available")
+		options = self.page.eval_on_selector_all(
+			'[data-fieldname="provider"] select option', "options => options.map(option => option.value)"
+		)
+		self.assertEqual(set(options), {""})
+		self.shot("not-available")
+
 	def test_8_disabled_is_grey(self):
 		self.open_settings()
 		self.set(enabled=0)
