@@ -3,14 +3,17 @@
 frappe.provide("fiscal_integration.connection");
 
 Object.assign(fiscal_integration.connection, {
+	async load(frm) {
+		if (frm.fiscal_providers) return;
+		const answer = await frappe.call({
+			method: "fiscal_integration.api.describe_providers",
+			args: { company: frm.doc.company || null },
+		});
+		frm.fiscal_providers = answer.message;
+	},
+
 	async refresh(frm) {
-		if (!frm.fiscal_providers) {
-			const answer = await frappe.call({
-				method: "fiscal_integration.api.describe_providers",
-				args: { company: frm.doc.company || null },
-			});
-			frm.fiscal_providers = answer.message;
-		}
+		await this.load(frm);
 		this.show_status(frm);
 		this.offer_providers(frm);
 		this.draw_parameters(frm);
@@ -101,7 +104,8 @@ Object.assign(fiscal_integration.connection, {
 		}
 	},
 
-	choice_changed(frm) {
+	async choice_changed(frm) {
+		await this.load(frm);
 		const entry = frm.fiscal_providers.providers[frm.doc.provider];
 		const defaults = Object.values(frm.fiscal_providers.providers).flatMap((other) =>
 			Object.values(other.urls)
