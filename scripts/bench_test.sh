@@ -29,7 +29,7 @@ if [ "$(id -u)" = 0 ]; then
 		[ ${#wanted[@]} = 0 ] || { apt-get update -q && apt-get install -qy "${wanted[@]}"; } >/dev/null 2>&1 || echo "Could not install ${wanted[*]}"
 	fi
 	home=$(getent passwd "$owner" | cut -d: -f6)
-	exec runuser -u "$owner" -- env HOME="$home" USER="$owner" LOGNAME="$owner" PATH="$home/bench-env/bin:$home/.local/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" bash "$repo/scripts/bench_test.sh" "$bench"
+	exec runuser -u "$owner" -- env HOME="$home" USER="$owner" LOGNAME="$owner" PATH="$home/.local/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin" bash "$repo/scripts/bench_test.sh" "$bench"
 fi
 
 cd "$bench"
