@@ -141,20 +141,14 @@ class ConnectionDocument(Document):
 			)
 
 	def keep_secrets(self):
-		"""Blank keeps the stored secret, and a child row never holds one (frappe.md 4.4)."""
+		"""Blank keeps the stored secret, and neither this record nor a child row ever holds one (frappe.md 4.4)."""
 		typed = self.typed_secrets()
-		if SECRET_KEY in typed:
-			self.secret_key = typed[SECRET_KEY]
-		elif not self.secret_key and self.stored_secret(SECRET_KEY):
-			self.secret_key = MASK
-		declared = self.secret_keys()
-		stored = {}
-		for key in declared:
-			if key == SECRET_KEY:
-				continue
-			if key in typed:
-				self._pending_secrets = {**getattr(self, "_pending_secrets", {}), key: typed[key]}
-			stored[key] = key in typed or bool(self.stored_secret(key))
+		self._pending_secrets = {**getattr(self, "_pending_secrets", {}), **typed}
+		stored = {
+			key: key in typed or bool(self.stored_secret(key)) for key in {SECRET_KEY, *self.secret_keys()}
+		}
+		# A mask of one length for all: Frappe's own would tell the secret's in every version of this record.
+		self.secret_key = MASK if stored[SECRET_KEY] else ""
 		values = {row.parameter: row.value for row in self.parameters}
 		self.set("parameters", [])
 		if not self.provider_class:
@@ -194,22 +188,21 @@ class ConnectionDocument(Document):
 			if self.enabled:
 				frappe.throw(_("Choose a provider before enabling the integration."))
 			return
-		typed = self.typed_secrets()
-		problems = self.provider_class.check_connection(self.connection(typed=typed))
+		problems = self.provider_class.check_connection(self.connection())
 		if not self.enabled:
 			# An unfinished form may be saved, a wrong value may not.
-			given = {*typed, *(row.parameter for row in self.parameters if row.value)}
+			given = {*self._pending_secrets, *(row.parameter for row in self.parameters if row.value)}
 			problems = [problem for problem in problems if problem.field in given]
 		if problems:
 			frappe.throw(
 				"<br>".join(translated(problem.message, _) for problem in problems), title=_("Connection")
 			)
 
-	def connection(self, secrets: bool = True, typed: dict[str, str] | None = None) -> Connection:
-		"""This record as a Connection. `typed` secrets go before the stored ones."""
+	def connection(self, secrets: bool = True) -> Connection:
+		"""This record as a Connection. Secrets just typed go before the stored ones."""
 		found = {}
 		if secrets:
-			pending = {**getattr(self, "_pending_secrets", {}), **(typed or {})}
+			pending = getattr(self, "_pending_secrets", {})
 			for key in self.secret_keys():
 				found[key] = Secret(pending.get(key) or self.stored_secret(key))
 		declared = set(self.secret_keys())

@@ -44,6 +44,21 @@ class TestSettings(FiscalTestCase):
 		kept = frappe.db.sql("select password from `__Auth` where doctype=%s", SETTINGS)
 		self.assertNotIn(self.secret_key, str(kept))
 
+	def test_its_mask_does_not_tell_its_length(self):
+		for key in ("sk_test_short00", self.secret_key):
+			doc = self.settings()
+			doc.secret_key = key
+			doc.save()
+			self.assertEqual((doc.secret_key, self.stored()), ("*" * 12, key))
+
+	def test_a_site_restored_without_its_encryption_key_takes_the_secret_anew(self):
+		doc = self.settings()
+		doc.secret_key = self.secret_key
+		unreadable = frappe.ValidationError("Encryption key is invalid")
+		with patch.object(connection, "get_decrypted_password", side_effect=unreadable):
+			doc.save()
+		self.assertEqual(self.stored(), self.secret_key)
+
 	def test_clearing_is_an_act_of_its_own(self):
 		api.clear_secret(SETTINGS, SETTINGS, "secret_key")
 		self.assertFalse(self.stored())
