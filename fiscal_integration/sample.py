@@ -8,7 +8,7 @@ import json
 from contextlib import suppress
 
 import frappe
-from frappe.utils import add_days, now_datetime, nowdate
+from frappe.utils import add_to_date, now_datetime, nowdate
 
 COMPANY = "Abarrotes La Esperanza"
 ABBR = "ALE"
@@ -403,7 +403,8 @@ def open_till(profile: str = PROFILE):
 			"company": COMPANY,
 			"pos_profile": profile,
 			"user": frappe.session.user,
-			"period_start_date": now_datetime(),
+			# Sales carry whole seconds, so that one of this very second would lie before it.
+			"period_start_date": add_to_date(now_datetime(), seconds=-60),
 			"posting_date": nowdate(),
 		}
 	)
@@ -411,10 +412,6 @@ def open_till(profile: str = PROFILE):
 		entry.append("balance_details", {"mode_of_payment": mode, "opening_amount": 0})
 	entry.insert(ignore_permissions=True)
 	entry.submit()
-
-
-def yesterday() -> str:
-	return add_days(nowdate(), -1)
 
 
 def draft(doctype: str = "POS Invoice", customer: str = WALK_IN) -> str:

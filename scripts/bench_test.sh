@@ -114,7 +114,9 @@ tests=$(grep -oE 'Ran [0-9]+ tests?' "$logs/unit" | grep -oE '[0-9]+' | awk '{n 
 bad=$(grep -oE '(failures|errors)=[0-9]+' "$logs/unit" | grep -oE '[0-9]+' | awk '{n += $1} END {print n + 0}')
 skipped=$(grep -oE 'skipped=[0-9]+' "$logs/unit" | grep -oE '[0-9]+' | awk '{n += $1} END {print n + 0}')
 [ "$unit" = 0 ] || [ "$bad" -gt 0 ] || bad=1
-[ "$tests" -gt 0 ] || bad=$((bad + 1))
+# Frappe's runner passes over test files that it does not know how to name, and says nothing.
+written=$(grep -rhE '^[[:space:]]+def test_' "$copy/fiscal_integration" --include='test_*.py' | wc -l)
+[ "$tests" -ge "$written" ] || { echo "Only $tests of $written tests were run."; bad=$((bad + 1)); }
 passed=$((tests - bad - skipped))
 echo "on the bench: $passed passed, $bad failed, $skipped skipped"
 
