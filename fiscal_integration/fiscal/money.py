@@ -1,4 +1,4 @@
-"""Exact money: Decimal everywhere, one rounding rule, residuals given to the largest share.
+"""Exact money: Decimal everywhere, and one rounding rule.
 
 Half-up is the rule that the Mexican and Panamanian specifications compute with (mexico.md 1.13,
 panama.md 1.6); a float never takes part in a sum.
@@ -40,20 +40,3 @@ def plain(value: Decimal) -> str:
 	if "." in text:
 		text = text.rstrip("0").rstrip(".")
 	return "0" if text in ("-0", "") else text
-
-
-def allocate(total: Decimal, weights: list[Decimal], step: Decimal = CENT) -> list[Decimal]:
-	"""Split `total` in proportion to `weights`, in multiples of `step`, so that the parts sum to it exactly.
-
-	What rounding leaves over goes to the largest share, where it is the smallest relative error.
-	"""
-	if not weights:
-		return []
-	whole = sum(weights, ZERO)
-	if not whole:
-		parts = [ZERO] * len(weights)
-	else:
-		parts = [quantize(total * weight / whole, step) for weight in weights]
-	largest = max(range(len(weights)), key=lambda index: abs(weights[index]))
-	parts[largest] += total - sum(parts, ZERO)
-	return parts

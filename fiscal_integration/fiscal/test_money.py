@@ -1,7 +1,7 @@
 import unittest
 from decimal import Decimal
 
-from fiscal_integration.fiscal.money import MICRO, allocate, decimal, plain, quantize
+from fiscal_integration.fiscal.money import MICRO, decimal, plain, quantize
 
 
 class TestMoney(unittest.TestCase):
@@ -24,15 +24,3 @@ class TestMoney(unittest.TestCase):
 		self.assertEqual(plain(Decimal("1E+3")), "1000")
 		self.assertEqual(plain(Decimal("8.620690")), "8.62069")
 		self.assertEqual(plain(Decimal("-0.00")), "0")
-
-	def test_shares_sum_to_the_whole(self):
-		for total, weights in (
-			("100", ["1", "1", "1"]),
-			("0.01", ["5", "5"]),
-			("-10", ["1", "2", "4"]),
-			("7", ["0", "0"]),
-		):
-			with self.subTest(total=total):
-				shares = allocate(Decimal(total), [Decimal(weight) for weight in weights])
-				self.assertEqual(sum(shares), Decimal(total))
-		self.assertEqual(allocate(Decimal(5), []), [])
