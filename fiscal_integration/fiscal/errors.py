@@ -26,12 +26,14 @@ class ErrorClass(str, Enum):
 class Problem:
 	"""One thing that stands in the way, in words that say what to do (see words.say).
 
-	`field` names the ERPNext field to mend where there is one, `code` is the provider's or our own.
+	`field` names the ERPNext field to mend where there is one, `code` is the provider's or our own. A problem
+	that nobody at the till could mend does not stop the sale: the document then waits for a person.
 	"""
 
 	message: str
 	code: str = ""
 	field: str = ""
+	stops_sale: bool = True
 
 	def __str__(self):
 		return self.message
@@ -39,13 +41,31 @@ class Problem:
 
 @dataclass(frozen=True)
 class Failure:
-	"""A call that did not end in an issued document."""
+	"""A call that did not end in an issued document.
+
+	`retry_after`: seconds that the provider asks us to wait. `waits`: the seconds before each further attempt
+	where this code has its own, with a dead letter after the last; empty for those of its class. `down`: it
+	says that the provider is not there at all, rather than anything of this document. `provider_id`: the
+	document that a duplicate stands for, where the answer names it.
+	"""
 
 	error_class: ErrorClass
 	message: str
 	code: str = ""
 	retry_after: float | None = None
 	problems: tuple[Problem, ...] = field(default_factory=tuple)
+	waits: tuple[float, ...] = ()
+	down: bool = False
+	provider_id: str = ""
+
+
+@dataclass(frozen=True)
+class ErrorRule:
+	"""What one of a provider's codes means: its class, what a person should do, and waits of its own."""
+
+	error_class: ErrorClass
+	remedy: str
+	waits: tuple[float, ...] = ()
 
 
 class MappingError(Exception):

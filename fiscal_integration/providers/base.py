@@ -5,11 +5,13 @@ tells the outcome in values; it never raises for a business answer, and it knows
 database. The core never asks which provider it has: what differs is declared here.
 """
 
+import hashlib
+import hmac
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar
 
-from fiscal_integration.fiscal.errors import ErrorClass, Failure, Problem
+from fiscal_integration.fiscal.errors import ErrorClass, ErrorRule, Failure, Problem
 from fiscal_integration.fiscal.invoice import Invoice
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument
@@ -19,6 +21,7 @@ from fiscal_integration.providers.http import AnswerLost, HttpClient, NotAllowed
 TEST = "Test"
 PRODUCTION = "Production"
 SECRET_KEY = "secret_key"
+WEBHOOK_SECRET = "webhook_secret"
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Parameter:
 @dataclass(frozen=True)
 class Capabilities:
 	"""What a provider can do. `absence_grace` is the seconds after sending from which "not found" is
-	believed; `max_concurrent` is how many requests may be in the air at once."""
+	believed; `max_concurrent` is how many requests may be in the air at once, unless the settings say
+	otherwise; `ordered`: documents of one device go one at a time, in the order of the sales."""
 
 	cancel: bool = False
 	pdf: bool = False
@@ -102,6 +106,19 @@ class Download:
 
 
 @dataclass(frozen=True)
+class WebhookEvent:
+	"""A provider's notice that something became of a document. It says where to look, and is never believed.
+
+	`event_id` is the same for the same event sent again.
+	"""
+
+	event_id: str
+	kind: str
+	provider_id: str = ""
+	external_reference: str = ""
+
+
+@dataclass(frozen=True)
 class Ping:
 	"""Whether a document could be issued now, in one plain sentence, with what else the provider told."""
 
@@ -122,6 +139,10 @@ class Provider:
 	"""Server URL per environment."""
 	capabilities: ClassVar[Capabilities] = Capabilities()
 	correlation_header: ClassVar[str] = ""
+	errors: ClassVar[dict[str, ErrorRule]] = {}
+	"""The provider's own error codes, where it publishes a table of them."""
+	webhook_header: ClassVar[str] = ""
+	"""The header that carries a webhook's signature."""
 
 	def __init__(self, connection: Connection, http: HttpClient):
 		self.connection = connection
@@ -181,6 +202,25 @@ class Provider:
 	def xml(self, provider_id: str) -> Download:
 		return self._unsupported("an XML file")
 
+	@classmethod
+	def expiries(cls, connection: Connection) -> list[tuple[str, date]]:
+		"""What of this connection ends some day, such as the issuer's certificate, and when."""
+		return []
+
+	@classmethod
+	def verify_webhook(cls, connection: Connection, signature: str, body: bytes) -> bool:
+		"""Whether `signature` is the hexadecimal HMAC-SHA256 of the raw `body` under the webhook secret."""
+		secret = connection.secret(WEBHOOK_SECRET).reveal()
+		if not secret or not signature:
+			return False
+		expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+		return hmac.compare_digest(expected.encode(), signature.encode())
+
+	@classmethod
+	def parse_webhook(cls, body: bytes) -> WebhookEvent | None:
+		"""What a verified webhook is about; None when it cannot be read or concerns no document."""
+		return None
+
 	def _unsupported(self, what: str) -> Download:
 		return Download(
 			failure=Failure(
@@ -196,6 +236,6 @@ class Provider:
 		except NotAllowed as error:
 			return Failure(ErrorClass.CONFIGURATION, error.args[0], "not_allowed")
 		except NotSent as error:
-			return Failure(ErrorClass.TRANSIENT, error.args[0], "unreachable")
+			return Failure(ErrorClass.TRANSIENT, error.args[0], "unreachable", down=True)
 		except AnswerLost as error:
-			return Failure(ErrorClass.UNKNOWN, error.args[0], "answer_lost")
+			return Failure(ErrorClass.UNKNOWN, error.args[0], "answer_lost", down=True)

@@ -32,6 +32,7 @@ from fiscal_integration.providers.base import (
 	PRODUCTION,
 	SECRET_KEY,
 	TEST,
+	WEBHOOK_SECRET,
 	Capabilities,
 	Download,
 	Lookup,
@@ -40,6 +41,7 @@ from fiscal_integration.providers.base import (
 	Payload,
 	Ping,
 	Provider,
+	WebhookEvent,
 )
 from fiscal_integration.providers.http import Response
 
@@ -73,7 +75,7 @@ class Facturapi(Provider):
 	countries = frozenset(("MX",))
 	urls = {TEST: URL, PRODUCTION: URL}
 	# 202 recovery lasts 50 minutes (1.6), so an absent document is believed absent only after an hour.
-	capabilities = Capabilities(pdf=True, xml=True, max_concurrent=4, absence_grace=3900)
+	capabilities = Capabilities(pdf=True, xml=True, webhook=True, max_concurrent=4, absence_grace=3900)
 	correlation_header = "X-Facturapi-Log-Id"
 	parameters = (
 		Parameter(
@@ -128,7 +130,14 @@ class Facturapi(Provider):
 			help="How to declare them when neither a tax row nor the item says.",
 		),
 		Parameter("series", "Series", help="Folio series of the documents; Facturapi's own when blank."),
+		Parameter(
+			WEBHOOK_SECRET,
+			"Webhook Secret",
+			secret=True,
+			help="Facturapi shows it when the webhook is made. Without it no webhook is accepted.",
+		),
 	)
+	webhook_header = "Facturapi-Signature"
 
 	# -- settings ----------------------------------------------------------------------------------------
 
@@ -520,6 +529,20 @@ class Facturapi(Provider):
 			documents = tuple(entry for entry in documents if entry.external_reference == reference)
 		return Lookup(documents)
 
+	@classmethod
+	def parse_webhook(cls, body):
+		"""An event of mexico.md 1.11; only those of invoices lead to a document of ours."""
+		try:
+			event = json.loads(body)
+			subject = event["data"]["object"]
+			if event["data"]["type"] != "invoice" or not event["id"] or not subject["id"]:
+				return None
+			return WebhookEvent(
+				str(event["id"]), str(event["type"]), str(subject["id"]), str(subject.get("external_id") or "")
+			)
+		except (ValueError, KeyError, TypeError, AttributeError):
+			return None
+
 	def pdf(self, provider_id):
 		return self._download(provider_id, "pdf", "application/pdf", b"%PDF")
 
@@ -675,6 +698,7 @@ def failure_of(answer: Response, issuing: bool) -> Failure:
 			say("Facturapi has a fault (HTTP {0}). {1}", answer.status, text or say("It says no more.")),
 			code,
 			answer.retry_after,
+			down=True,
 		)
 	if code in DUPLICATE_CODES or answer.status == 409:
 		return Failure(ErrorClass.DUPLICATE, text or "Facturapi says that it has this document.", code)
