@@ -52,6 +52,17 @@ def record_for(company: str) -> Document | None:
 	return record if provider and country_code(company) in provider.countries else None
 
 
+def enabled_records() -> list[Document]:
+	"""Every record whose connection is in use: the settings and the accounts, while the integration is on."""
+	settings = frappe.get_cached_doc(SETTINGS)
+	if not settings.enabled:
+		return []
+	accounts = [
+		frappe.get_cached_doc(ACCOUNT, name) for name in frappe.get_all(ACCOUNT, {"enabled": 1}, pluck="name")
+	]
+	return [record for record in (settings, *accounts) if record.provider_class]
+
+
 def for_company(company: str, secrets: bool = True) -> Connection | None:
 	"""The connection that issues for `company`, or None when it is not integrated.
 
@@ -216,6 +227,7 @@ class ConnectionDocument(Document):
 			secrets=found,
 			company=self.get("company") or "",
 			source=(self.doctype, self.name),
+			max_concurrent=self.get("max_concurrent") or self.provider_class.capabilities.max_concurrent,
 		)
 
 	def payment_code(self, mode: str) -> str:

@@ -2,11 +2,12 @@
 
 One row is handled in short transactions with the network in between: claim it and freeze the payload
 (commit), call the provider (no lock held), record the exchanges (commit), apply the outcome (commit),
-show it on the invoice (commit). Whatever dies in between leaves a row that the sweep finds.
+show it on the invoice (commit). Whatever dies in between leaves a row that the sweep finds (drain.py).
 """
 
 import hashlib
 import socket
+from dataclasses import dataclass, field
 from datetime import timedelta
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -15,13 +16,15 @@ import frappe
 from frappe import _
 from frappe.utils import add_to_date, get_datetime, get_system_timezone, now_datetime
 
-from fiscal_integration import audit, connection, mapping
+from fiscal_integration import audit, circuit, connection, mapping, recurring
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import ErrorClass, Failure, MappingError, Problem
 from fiscal_integration.fiscal.money import decimal, quantize
 from fiscal_integration.fiscal.redaction import redact
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus, differences
 from fiscal_integration.fiscal.words import say, translated
+from fiscal_integration.providers.base import Provider
+from fiscal_integration.slots import Slots
 
 DOCTYPE = "Fiscal Document"
 PURPOSE = "Issue"
@@ -30,7 +33,22 @@ HOLD_SECONDS = 600
 the document that it corrects is on its way."""
 APPLY_TRIES = 3
 QUEUE_PROBE_SECONDS = 0.25
-SWEEP_LIMIT = 500
+SLOT_WAIT_SECONDS = 10
+"""How long a claimed row waits for one of its connection's slots; then it is queued again for BUSY_SECONDS."""
+BUSY_SECONDS = 2
+AFRESH = {
+	"status": lifecycle.QUEUED,
+	"payload": None,
+	"payload_hash": None,
+	"attempts": 0,
+	"checks": 0,
+	"lease_until": None,
+	"alerted_on": None,
+	"projected": 0,
+}
+"""What a row is set to when a person sends it again: the same document and key, a new payload."""
+DEVICE_WINDOW = 20
+"""More sales than can be committed on one device at the same moment."""
 
 
 # -- into the queue --------------------------------------------------------------------------------------
@@ -53,6 +71,8 @@ def create(doc) -> str:
 			"company": doc.company,
 			"kind": mapping.kind_of(doc).value,
 			"status": lifecycle.QUEUED,
+			"status_since": now_datetime(),
+			"device": _device(doc),
 			"external_reference": reference,
 			"idempotency_key": hashlib.sha256(reference.encode()).hexdigest()[:40],
 			"currency": doc.currency,
@@ -71,12 +91,27 @@ def create(doc) -> str:
 def external_reference(doc) -> str:
 	"""Our name for the document at the provider: readable, and the same whenever it is made again.
 
-	The creation time is part of it because ERPNext gives the name of a deleted invoice to the next one.
+	That of a recurring sale names its period. The creation time is part of all others because ERPNext gives
+	the name of a deleted invoice to the next one.
 	"""
-	digest = hashlib.sha256(
-		"|".join((doc.company, doc.doctype, doc.name, str(get_datetime(doc.creation)), PURPOSE)).encode()
+	period = recurring.period_key(doc)
+	parts = (
+		(doc.company, doc.doctype, *period, PURPOSE)
+		if period
+		else (doc.company, doc.doctype, doc.name, str(get_datetime(doc.creation)), PURPOSE)
 	)
-	return f"{doc.name[:80]}.{digest.hexdigest()[:16]}"
+	digest = hashlib.sha256("|".join(parts).encode()).hexdigest()
+	if not period:
+		return f"{doc.name[:80]}.{digest[:16]}"
+	return recurring.unused(f"{'-'.join(period[:2])[:80]}.{digest[:16]}")
+
+
+def _device(doc) -> str | None:
+	"""What keeps this sale in line with others: the till of a provider that wants them in order, else nothing."""
+	record = connection.record_for(doc.company)
+	if not record or not record.provider_class.capabilities.ordered:
+		return None
+	return f"{doc.company}|{doc.get('pos_profile') or ''}"[:140]
 
 
 def _corrected(doc):
@@ -99,19 +134,18 @@ def enqueue_after_commit(name: str):
 
 def enqueue(name: str) -> bool:
 	"""Queue the job for one Fiscal Document. False when that failed: the sweep sends it later."""
+	return enqueue_job("fiscal_integration.dispatch.process", "short", f"fiscal-{name}", document=name)
+
+
+def enqueue_job(method: str, queue: str, job_id: str, **arguments) -> bool:
+	"""Queue a job of ours unless one of that id waits. False when the queue cannot be reached or is full."""
 	if not _queue_answers():
 		return False
 	try:
-		frappe.enqueue(
-			"fiscal_integration.dispatch.process",
-			queue="short",
-			job_id=f"fiscal-{name}",
-			deduplicate=True,
-			document=name,
-		)
+		frappe.enqueue(method, queue=queue, job_id=job_id, deduplicate=True, **arguments)
 		return True
 	except Exception as error:
-		frappe.logger("fiscal_integration").warning(f"{name} was not queued: {type(error).__name__}")
+		frappe.logger("fiscal_integration").warning(f"{job_id} was not queued: {type(error).__name__}")
 		return False
 
 
@@ -128,25 +162,21 @@ def _queue_answers() -> bool:
 		return False
 
 
-def sweep():
-	"""Queue everything that is due: what Redis lost, what waits for its next attempt, what a dead worker left."""
-	now = now_datetime()
-	due = frappe.get_all(
-		DOCTYPE,
-		filters={"status": ("in", lifecycle.DUE), "next_attempt": ("<=", now)},
-		order_by="next_attempt asc",
-		limit=SWEEP_LIMIT,
-		pluck="name",
-	)
-	for name in due:
-		enqueue(name)
-	for name in frappe.get_all(
-		DOCTYPE, filters={"projected": 0, "status": ("!=", lifecycle.QUEUED)}, limit=SWEEP_LIMIT, pluck="name"
-	):
-		project(name)
-
-
 # -- one document ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Work:
+	"""One claimed row on its way: what a call needs, so that it can be made without the database."""
+
+	row: object
+	provider: Provider
+	recorder: audit.Recorder
+	slots: Slots
+	documents: tuple[RemoteDocument, ...] = ()
+	failure: Failure | None = None
+	error: Exception | None = None
+	sent: bool = field(default=False)
 
 
 def process(document: str):
@@ -156,45 +186,96 @@ def process(document: str):
 	deadlock would make Frappe run the whole job again, request included (frappe.md 4.1, 4.3).
 	"""
 	try:
-		_process(document)
+		work = begin(document)
+		if work:
+			call(work)
+			finish(work)
+			if work.row.device:
+				_enqueue_next(work.row.device)
 	except Exception as error:
 		frappe.db.rollback()
-		_log("Fiscal document could not be processed", document, error)
+		log("Fiscal document could not be processed", document, error)
 
 
-def _process(name: str):
-	row = claim(name)
-	if not row:
-		return
-	found = connection.for_company(row.company)
-	recorder = audit.Recorder(row.provider, found.secrets, row.name)
-	provider = connection.open_provider(found, recorder)
-	try:
-		if row.status == lifecycle.SENDING:
-			outcome = provider.issue(row.payload)
-			documents, failure = ((outcome.document,) if outcome.document else ()), outcome.failure
-		else:
-			lookup = provider.reconcile(row.external_reference, row.provider_id or "")
-			documents, failure = lookup.documents, lookup.failure
-	except Exception as error:
-		# A defect in a provider says nothing about whether the request was processed.
-		documents, failure = (
-			(),
-			Failure(ErrorClass.UNKNOWN, _("Internal error: {0}").format(type(error).__name__)),
-		)
-		recorder.keep(row)
-		audit.log_failure(f"{provider.label}: internal error", str(error), recorder, row, error)
-		frappe.db.commit()
-	recorder.keep(row)
-	_apply_safely(row, documents, failure, recorder, provider)
+def begin(name: str) -> Work | None:
+	"""Claim the row for a call, or None when none is to be made now. Commits.
 
-
-def claim(name: str):
-	"""Take the row for this worker, or return None when it is not due or not ours to take.
-
-	Commits: afterwards the row is Sending with its payload frozen, or leased for a lookup.
+	On an ordered device it is the device's next in line that is claimed, whichever row was asked for.
 	"""
 	frappe.db.commit()
+	head = frappe.db.get_value(DOCTYPE, name, ["company", "device", "status"], as_dict=True)
+	if not head or head.status not in lifecycle.DUE:
+		return None
+	record = connection.record_for(head.company)
+	if record and not circuit.allows(record):
+		return None
+	row = claim(name, head.device)
+	if not row:
+		return None
+	found = row.flags.connection
+	recorder = audit.Recorder(row.provider, found.secrets, row.name)
+	return Work(
+		row, connection.open_provider(found, recorder), recorder, Slots(found.source, found.max_concurrent)
+	)
+
+
+def call(work: Work, live: bool = True):
+	"""Make the call of a claimed row, when a slot of its connection is free. Needs no database, so that it
+	may run in any thread; never raises."""
+	token = None
+	try:
+		token = work.slots.take(live, SLOT_WAIT_SECONDS)
+		if not token:
+			work.failure = Failure(
+				ErrorClass.TRANSIENT, "The connection is busy with other documents.", "busy", BUSY_SECONDS
+			)
+			return
+		work.sent = True
+		if work.row.status == lifecycle.SENDING:
+			outcome = work.provider.issue(work.row.payload)
+			work.documents = (outcome.document,) if outcome.document else ()
+			work.failure = outcome.failure
+		else:
+			lookup = work.provider.reconcile(work.row.external_reference, work.row.provider_id or "")
+			work.documents, work.failure = lookup.documents, lookup.failure
+	except Exception as error:
+		# A defect in a provider says nothing about whether the request was processed.
+		work.error = error
+		work.failure = Failure(ErrorClass.UNKNOWN, say("Internal error: {0}", type(error).__name__))
+	finally:
+		work.slots.give_back(token)
+
+
+def finish(work: Work):
+	"""Record what was exchanged, then apply what came of it. Commits."""
+	if work.error:
+		work.recorder.keep(work.row)
+		audit.log_failure(
+			f"{work.provider.label}: internal error", str(work.error), work.recorder, work.row, work.error
+		)
+		frappe.db.commit()
+	work.recorder.keep(work.row)
+	if work.sent and not work.error:
+		source = work.provider.connection.source
+		if work.failure and work.failure.down:
+			circuit.failed(source, work.recorder.redact(translated(work.failure.message, _)))
+		else:
+			circuit.succeeded(source)
+	_apply_safely(work)
+
+
+def claim(name: str, device: str | None = None):
+	"""Take the row for this worker, or return None when it is not due or not ours to take.
+
+	Of a device, its next in line is taken. Commits: afterwards the row is Sending with its payload frozen, or
+	leased for a lookup.
+	"""
+	frappe.db.commit()
+	if device:
+		name = _next_of(device)
+		if not name:
+			frappe.db.rollback()
+			return None
 	row = frappe.get_doc(DOCTYPE, name, for_update=True)
 	now = now_datetime()
 	leased = row.lease_until and get_datetime(row.lease_until) > now
@@ -209,7 +290,7 @@ def claim(name: str):
 		ready = False
 	except Exception as error:
 		frappe.db.rollback()
-		_log("Fiscal document could not be prepared", name, error)
+		log("Fiscal document could not be prepared", name, error)
 		row = frappe.get_doc(DOCTYPE, name, for_update=True)
 		ready = _stumble(row, now, error)
 	if not ready:
@@ -220,6 +301,47 @@ def claim(name: str):
 		return row
 	project(row.name)
 	return None
+
+
+def _next_of(device: str) -> str | None:
+	"""The device's oldest row that is not at an end, locked; None while another is being sent (invariant 10).
+
+	Rows are locked by name only: a lock on the range would keep tills from inserting. The rows behind the
+	oldest are locked too, because a sale that was begun earlier may be committed later, and another worker may
+	just be claiming what was the oldest until then.
+	"""
+	filters = {"device": device, "status": ("in", lifecycle.DUE)}
+	names = frappe.get_all(
+		DOCTYPE, filters, pluck="name", order_by="creation asc, name asc", limit=DEVICE_WINDOW
+	)
+	names += frappe.get_all(DOCTYPE, {"device": device, "status": lifecycle.SENDING}, pluck="name")
+	rows = frappe.db.get_values(
+		DOCTYPE,
+		{"name": ("in", sorted(set(names)))},
+		["name", "status", "creation", "lease_until"],
+		as_dict=True,
+		order_by="name asc",
+		for_update=True,
+	)
+	rows = sorted(
+		(row for row in rows if row.status in lifecycle.DUE), key=lambda row: (row.creation, row.name)
+	)
+	if not rows or any(row.status == lifecycle.SENDING for row in rows[1:]):
+		return None
+	return rows[0].name
+
+
+def _enqueue_next(device: str):
+	"""The sale behind the one that was handled goes at once, rather than with the next sweep."""
+	names = frappe.get_all(
+		DOCTYPE,
+		{"device": device, "status": lifecycle.QUEUED, "next_attempt": ("<=", now_datetime())},
+		pluck="name",
+		order_by="creation asc, name asc",
+		limit=1,
+	)
+	for name in names:
+		enqueue(name)
 
 
 def _prepare(row, now) -> bool:
@@ -241,6 +363,7 @@ def _prepare(row, now) -> bool:
 				),
 			)
 		row.payload = None
+	row.flags.connection = found
 	row.lease_until = add_to_date(now, seconds=lifecycle.LEASE_SECONDS)
 	if row.status != lifecycle.QUEUED:
 		row.checks = (row.checks or 0) + 1
@@ -320,22 +443,23 @@ def _to_rejected(row, problems: tuple[Problem, ...]):
 # -- what came back --------------------------------------------------------------------------------------
 
 
-def _apply_safely(row, documents, failure, recorder, provider):
+def _apply_safely(work: Work):
 	"""Apply, again when the database asked for it. The provider is not called again, whatever happens."""
 	for attempt in range(APPLY_TRIES):
 		try:
-			if _apply(row, documents, failure, recorder, provider):
-				project(row.name)
+			if _apply(work):
+				project(work.row.name)
 			return
 		except Exception as error:
 			frappe.db.rollback()
 			if attempt == APPLY_TRIES - 1:
 				# The row stays claimed; when its lease ends it is asked about, never sent again blind.
-				_log("Outcome could not be stored", row.name, error)
+				log("Outcome could not be stored", work.row.name, error)
 
 
-def _apply(held, documents, failure, recorder, provider) -> bool:
+def _apply(work: Work) -> bool:
 	"""Write the outcome on the row, if the row is still as this worker left it."""
+	held, failure = work.row, work.failure
 	row = frappe.get_doc(DOCTYPE, held.name, for_update=True)
 	if (row.status, row.attempts, row.checks) != (held.status, held.attempts, held.checks):
 		frappe.db.rollback()
@@ -344,52 +468,66 @@ def _apply(held, documents, failure, recorder, provider) -> bool:
 	row.lease_until = None
 	row.projected = 0
 	if failure:
-		_apply_failure(row, failure, now)
-		audit.log_failure(
-			f"{row.reference_name}: {provider.label} {failure.code}", failure.message, recorder, row
-		)
-	elif not documents:
-		_apply_absence(row, provider.capabilities.absence_grace, now)
-	elif len(documents) > 1:
-		ids = ", ".join(entry.fiscal_id or entry.provider_id for entry in documents)
+		_apply_failure(row, failure, now, work.sent)
+		if work.sent:
+			audit.log_failure(
+				f"{row.reference_name}: {work.provider.label} {failure.code}",
+				failure.message,
+				work.recorder,
+				row,
+			)
+	elif not work.documents:
+		_apply_absence(row, work.provider.capabilities.absence_grace, now)
+	elif len(work.documents) > 1:
+		ids = ", ".join(entry.fiscal_id or entry.provider_id for entry in work.documents)
 		_to_review(
-			row, _("The provider holds {0} documents for this invoice: {1}").format(len(documents), ids)
+			row, _("The provider holds {0} documents for this invoice: {1}").format(len(work.documents), ids)
 		)
 	else:
-		_apply_document(row, documents[0], now)
-	_redact(row, recorder)
+		_apply_document(row, work.documents[0], now)
+	row.error_message = work.recorder.redact(row.error_message or "") or None
 	row.store()
 	frappe.db.commit()
 	return True
 
 
-def _apply_failure(row, failure: Failure, now):
-	_note(row, failure)
-	if row.status == lifecycle.SENDING:
-		state = lifecycle.after_failure(failure.error_class, row.attempts)
+def _apply_failure(row, failure: Failure, now, sent: bool):
+	if not sent:
+		# Nothing was asked of the provider, so it does not count as an attempt.
+		if row.status == lifecycle.SENDING:
+			row.attempts -= 1
+			row.move_to(lifecycle.QUEUED)
+		_due_in(row, failure.retry_after, now)
+	elif row.status == lifecycle.SENDING:
+		_note(row, failure)
+		row.provider_id = failure.provider_id or row.provider_id
+		state, seconds = lifecycle.after_failure(failure, row.attempts)
 		row.move_to(state)
-		if state in (lifecycle.QUEUED, lifecycle.UNKNOWN):
-			tries = row.attempts if state == lifecycle.QUEUED else 1
-			_wait(row, state, tries, failure.retry_after, now)
+		_due_in(row, seconds, now)
 	else:
 		# The question was not answered, which says nothing about the document.
-		_wait(row, row.status, row.checks, failure.retry_after, now)
+		row.error_message = translated(failure.message, _)
+		_due_in(row, lifecycle.ask_wait(row.status, row.checks, failure.retry_after), now)
 
 
 def _apply_absence(row, grace: int, now):
 	"""The provider has nothing under our reference. Believed only after the grace time (invariant 3)."""
 	believed = get_datetime(row.sent_at) + timedelta(seconds=grace)
 	if now < believed:
-		_wait(row, row.status, row.checks, None, now)
-		row.next_attempt = min(get_datetime(row.next_attempt), believed)
+		_due_in(row, lifecycle.ask_wait(row.status, row.checks), now)
+		row.next_attempt = min(row.next_attempt, believed)
 		return
 	if row.status == lifecycle.PENDING:
 		_to_review(row, _("The provider had accepted the document, and now does not know it."))
+		return
+	if row.error_class == ErrorClass.DUPLICATE.value:
+		_to_review(row, _("The provider says that it has this document, but does not show it."))
 		return
 	row.move_to(lifecycle.QUEUED)
 	if row.attempts >= lifecycle.MAX_ATTEMPTS:
 		row.move_to(lifecycle.SENDING)
 		row.move_to(lifecycle.FAILED)
+		row.next_attempt = None
 	else:
 		row.next_attempt = now
 
@@ -407,7 +545,7 @@ def _apply_document(row, remote: RemoteDocument, now):
 		row.move_to(lifecycle.PENDING)
 		_clear_error(row)
 		row.error_message = remote.message or _("The provider has it and will answer later.")
-		_wait(row, lifecycle.PENDING, row.checks or 1, None, now)
+		_due_in(row, lifecycle.ask_wait(lifecycle.PENDING, row.checks or 1), now)
 		return
 	if remote.status is RemoteStatus.FAILED:
 		# It is certain that nothing was issued under this key, so the next try may and must have another.
@@ -428,9 +566,7 @@ def _apply_document(row, remote: RemoteDocument, now):
 		wrong.append(
 			say("{0}: ours {1}, theirs {2}", "reference", row.external_reference, remote.external_reference)
 		)
-	taken = frappe.db.get_value(
-		DOCTYPE, {"fiscal_id": remote.fiscal_id, "name": ("!=", row.name)}, "reference_name"
-	)
+	taken = _owner_of(remote.fiscal_id, row.name)
 	if taken:
 		wrong.append(_("it belongs to {0} already").format(taken))
 	_result(row, remote)
@@ -445,6 +581,11 @@ def _apply_document(row, remote: RemoteDocument, now):
 	row.move_to(lifecycle.ISSUED)
 	_clear_error(row)
 	row.next_attempt = None
+
+
+def _owner_of(fiscal_id: str, name: str) -> str | None:
+	"""The invoice of another row that holds this fiscal id."""
+	return frappe.db.get_value(DOCTYPE, {"fiscal_id": fiscal_id, "name": ("!=", name)}, "reference_name")
 
 
 def _result(row, remote: RemoteDocument):
@@ -482,12 +623,9 @@ def _clear_error(row):
 	row.error_class = row.error_code = row.error_message = None
 
 
-def _wait(row, state, tries, retry_after, now):
-	row.next_attempt = add_to_date(now, seconds=int(lifecycle.wait(state, tries, retry_after)) + 1)
-
-
-def _redact(row, recorder):
-	row.error_message = recorder.redact(row.error_message or "") or None
+def _due_in(row, seconds: float | None, now):
+	"""When the row is looked at again; None: not by itself."""
+	row.next_attempt = add_to_date(now, seconds=int(seconds) + 1) if seconds is not None else None
 
 
 def _local(moment):
@@ -495,7 +633,7 @@ def _local(moment):
 	return moment.astimezone(ZoneInfo(get_system_timezone())).replace(tzinfo=None) if moment else None
 
 
-def _log(title: str, name: str, error: Exception):
+def log(title: str, name: str, error: Exception):
 	"""Log a failure of our own; when even that fails, the site's log file has to do."""
 	try:
 		audit.log_failure(f"{title}: {name}", str(error), error=error)
@@ -527,7 +665,11 @@ def project(name: str):
 		frappe.db.commit()
 	except Exception as error:
 		frappe.db.rollback()
-		_log("Invoice could not be updated", name, error)
+		log("Invoice could not be updated", name, error)
+
+
+def project_after_commit(name: str):
+	frappe.db.after_commit.add(lambda: project(name))
 
 
 def write_projection(row):
@@ -562,12 +704,28 @@ def retry(name: str):
 	if row.status not in lifecycle.RETRYABLE_BY_PERSON:
 		frappe.throw(_("This document is {0}: there is nothing to send again.").format(_(row.status)))
 	row.move_to(lifecycle.QUEUED)
-	row.update(
-		{"payload": None, "payload_hash": None, "attempts": 0, "checks": 0, "next_attempt": now_datetime()}
-	)
-	row.projected = 0
+	row.update({**AFRESH, "next_attempt": now_datetime()})
 	row.store()
 	enqueue_after_commit(row.name)
+
+
+def take_over(name: str):
+	"""Accept the provider's document, which a person compared with the invoice and found to be this sale."""
+	row = frappe.get_doc(DOCTYPE, name, for_update=True)
+	if row.status != lifecycle.NEEDS_REVIEW or not row.fiscal_id:
+		frappe.throw(_("There is no document of the provider here to take over."))
+	if _owner_of(row.fiscal_id, row.name):
+		frappe.throw(
+			_("{0} belongs to {1} already.").format(row.fiscal_id, _owner_of(row.fiscal_id, row.name))
+		)
+	audit.log_failure(
+		f"{row.reference_name}: taken over by {frappe.session.user}", row.error_message or "", document=row
+	)
+	row.move_to(lifecycle.ISSUED)
+	_clear_error(row)
+	row.projected = 0
+	row.store()
+	project_after_commit(row.name)
 
 
 def ask_now(name: str):

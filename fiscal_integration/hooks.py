@@ -49,7 +49,10 @@ doctype_js = {
 
 scheduler_events = {
 	"cron": {"* * * * *": ["fiscal_integration.tasks.sweep"]},
+	"hourly": ["fiscal_integration.tasks.alert"],
 }
+
+default_log_clearing_doctypes = {"Fiscal Webhook Event": 90}
 
 before_tests = "fiscal_integration.sample.before_tests"
 

@@ -85,6 +85,7 @@ def connect(url: str, secret_key: str, enabled: int = 1, **values):
 	from fiscal_integration.connection import SETTINGS
 
 	settings = frappe.get_doc(SETTINGS)
+	parameters = values.pop("parameters", {})
 	settings.update(
 		{
 			"enabled": enabled,
@@ -96,9 +97,9 @@ def connect(url: str, secret_key: str, enabled: int = 1, **values):
 			**values,
 		}
 	)
-	parameters = {row.parameter: row.value for row in settings.parameters}
-	parameters.update({"issuing_postal_code": "44100", **values.get("parameters", {})})
-	settings.set("parameters", [{"parameter": key, "value": value} for key, value in parameters.items()])
+	kept = {row.parameter: row.value for row in settings.parameters}
+	kept.update({"issuing_postal_code": "44100", **parameters})
+	settings.set("parameters", [{"parameter": key, "value": value} for key, value in kept.items()])
 	settings.save(ignore_permissions=True)
 	frappe.db.commit()
 	return settings

@@ -10,7 +10,7 @@ try:
 except ImportError:  # from Frappe 16 on
 	from frappe.tests import IntegrationTestCase as FrappeTestCase
 
-from fiscal_integration import dispatch, sample
+from fiscal_integration import circuit, dispatch, sample
 from fiscal_integration.connection import SETTINGS
 from fiscal_integration.sandbox import Sandbox
 
@@ -44,6 +44,7 @@ class FiscalTestCase(FrappeTestCase):
 		frappe.set_user(MIGHTY)
 		self.sandbox.reset()
 		self.connect()
+		circuit.succeeded((SETTINGS, SETTINGS))
 		# A worker that happens to serve this site must not take what a test is about to look at.
 		self.queued = []
 		queue = patch.object(dispatch, "enqueue", side_effect=self.queued.append)

@@ -7,7 +7,7 @@ the cancelling axis are separate: an Issued document stays Issued, whatever beco
 import random
 from dataclasses import dataclass
 
-from fiscal_integration.fiscal.errors import ErrorClass
+from fiscal_integration.fiscal.errors import ErrorClass, Failure
 
 QUEUED = "Queued"
 SENDING = "Sending"
@@ -24,11 +24,13 @@ WITHDRAWN = "Withdrawn"
 class State:
 	"""One state: what it means to a person, and which states may follow it.
 
-	`due`: the sweep looks at such rows when their next attempt is due. `open`: the provider may hold a
-	document that we have not seen. `colour` is the Desk's indicator.
+	`todo` is what a person has to do. `due`: the sweep looks at such rows when their next attempt is due, and
+	they hold up what comes after them on an ordered device. `open`: the provider may hold a document that we
+	have not seen. `colour` is the Desk's indicator.
 	"""
 
 	meaning: str
+	todo: str
 	colour: str
 	followers: tuple[str, ...] = ()
 	due: bool = False
@@ -42,12 +44,14 @@ class State:
 STATES: dict[str, State] = {
 	QUEUED: State(
 		"Waits to be sent; goes by itself.",
+		"Nothing. If many stay here: Ping Server in the settings names the obstacle.",
 		"blue",
 		(SENDING, WITHDRAWN),
 		due=True,
 	),
 	SENDING: State(
 		"A worker is sending it right now.",
+		"Nothing. After ten minutes without an answer it becomes Unknown by itself.",
 		"blue",
 		(QUEUED, PENDING, UNKNOWN, ISSUED, REJECTED, FAILED, NEEDS_REVIEW, WITHDRAWN),
 		due=True,
@@ -55,6 +59,7 @@ STATES: dict[str, State] = {
 	),
 	PENDING: State(
 		"The provider has it and will answer later; it is asked again by itself.",
+		"Nothing; Ask the Provider asks at once.",
 		"yellow",
 		(PENDING, ISSUED, REJECTED, FAILED, NEEDS_REVIEW),
 		due=True,
@@ -62,29 +67,33 @@ STATES: dict[str, State] = {
 	),
 	UNKNOWN: State(
 		"No usable answer came. The provider is asked whether it was issued, and nothing is sent before.",
+		"Nothing; Ask the Provider asks at once. Never make the sale a second time.",
 		"orange",
 		(UNKNOWN, QUEUED, PENDING, ISSUED, REJECTED, NEEDS_REVIEW),
 		due=True,
 		open=True,
 	),
-	ISSUED: State("The authority's id is here; the sale has its legal document.", "green"),
+	ISSUED: State("The authority's id is here; the sale has its legal document.", "Nothing.", "green"),
 	REJECTED: State(
 		"The provider or the local check refused the data: correct them, then send again.",
+		"Correct what the error names, then Send Again. The number and the key stay.",
 		"red",
 		(QUEUED, WITHDRAWN),
 	),
 	FAILED: State(
 		"All attempts are used up, or the connection's settings are wrong: mend the cause, then send again.",
+		"Mend the cause that the error names, then Send Again.",
 		"red",
 		(QUEUED, WITHDRAWN),
 	),
 	NEEDS_REVIEW: State(
 		"The provider holds something that does not match this invoice: a person compares and decides.",
+		"Compare both sides. Take Over the provider's document if it is this sale; Send Again only if it is certainly another's.",
 		"red",
 		(QUEUED, ISSUED, WITHDRAWN),
 		open=True,
 	),
-	WITHDRAWN: State("The invoice was cancelled before anything was issued.", "gray"),
+	WITHDRAWN: State("The invoice was cancelled before anything was issued.", "Nothing.", "gray"),
 }
 
 DUE = tuple(name for name, state in STATES.items() if state.due)
@@ -92,19 +101,42 @@ OPEN = tuple(name for name, state in STATES.items() if state.open)
 DEAD_LETTERS = (REJECTED, FAILED, NEEDS_REVIEW)
 RETRYABLE_BY_PERSON = (REJECTED, FAILED, NEEDS_REVIEW)
 
-AFTER_FAILURE = {
-	ErrorClass.CONFIGURATION: FAILED,
-	ErrorClass.REJECTED: REJECTED,
-	ErrorClass.TRANSIENT: QUEUED,
-	ErrorClass.UNKNOWN: UNKNOWN,
-	ErrorClass.DUPLICATE: UNKNOWN,
+
+@dataclass(frozen=True)
+class Reaction:
+	"""What follows a failure of one class: the state, and the seconds before each further attempt.
+
+	When the waits are used up the document becomes a dead letter. Without waits it is never sent again by
+	itself.
+	"""
+
+	state: str
+	meaning: str
+	waits: tuple[float, ...] = ()
+
+
+REACTIONS: dict[ErrorClass, Reaction] = {
+	ErrorClass.CONFIGURATION: Reaction(
+		FAILED, "The settings have to be mended; nothing is repeated by itself."
+	),
+	ErrorClass.REJECTED: Reaction(REJECTED, "The data have to be corrected; nothing is repeated by itself."),
+	ErrorClass.TRANSIENT: Reaction(
+		QUEUED,
+		"Certainly not issued: sent again, the same bytes under the same key.",
+		(30, 120, 600, 1800, 3600, 3600, 3600),
+	),
+	ErrorClass.UNKNOWN: Reaction(UNKNOWN, "May have been issued: the provider is asked first."),
+	ErrorClass.DUPLICATE: Reaction(UNKNOWN, "The provider has it: fetched, compared and adopted."),
 }
 
-# Seconds before the next attempt, by how many were made; the last one repeats.
-RETRY_WAITS = (30, 120, 600, 1800, 3600)
-POLL_WAITS = (60, 300, 600, 600, 600, 600, 1800, 3600)
-RECONCILE_WAITS = (5, 30, 120, 600, 1800, 3600)
-MAX_ATTEMPTS = 8
+ASK_WAITS: dict[str, tuple[float, ...]] = {
+	PENDING: (60, 300, 600, 600, 600, 600, 1800, 3600),
+	UNKNOWN: (5, 30, 120, 600, 1800, 3600),
+}
+"""Seconds before the provider is asked again; the last one repeats, so that each is asked hourly at least."""
+
+MAX_ATTEMPTS = len(REACTIONS[ErrorClass.TRANSIENT].waits) + 1
+JITTER = 0.1
 
 LEASE_SECONDS = 600
 """How long a row may be Sending before its worker counts as dead. Longer than any provider's total time
@@ -122,21 +154,30 @@ def check(current: str, following: str) -> str:
 	return following
 
 
-def after_failure(error_class: ErrorClass, attempts: int) -> str:
-	"""The state after a failed attempt, when `attempts` have been made."""
-	if error_class is ErrorClass.TRANSIENT and attempts >= MAX_ATTEMPTS:
-		return FAILED
-	return AFTER_FAILURE[error_class]
+def after_failure(failure: Failure, attempts: int) -> tuple[str, float | None]:
+	"""The state after a failed attempt when `attempts` have been made, and the seconds to wait in it.
 
-
-def wait(state: str, tries: int, retry_after: float | None = None) -> float:
-	"""Seconds until a row in `state` is due again after `tries` tries.
-
-	What the provider asked for wins as the least; up to a tenth of jitter keeps rows that failed together
-	from coming back together.
+	None for the seconds: it does not go on by itself. What the provider asked for wins over the table, and
+	codes with waits of their own over their class.
 	"""
-	waits = {QUEUED: RETRY_WAITS, PENDING: POLL_WAITS, UNKNOWN: RECONCILE_WAITS}[state]
-	seconds = float(waits[min(max(tries, 1), len(waits)) - 1])
-	if retry_after is not None:
-		seconds = max(float(retry_after), 1.0) if state == QUEUED else max(seconds, float(retry_after))
-	return seconds * (1 + random.random() / 10)
+	reaction = REACTIONS[failure.error_class]
+	if reaction.state == UNKNOWN:
+		return UNKNOWN, ask_wait(UNKNOWN, 1, failure.retry_after)
+	if not reaction.waits:
+		return reaction.state, None
+	waits = failure.waits or reaction.waits
+	if attempts > len(waits):
+		return FAILED, None
+	seconds = waits[max(attempts, 1) - 1] if failure.retry_after is None else max(failure.retry_after, 1.0)
+	return reaction.state, jittered(seconds)
+
+
+def ask_wait(state: str, tries: int, retry_after: float | None = None) -> float:
+	"""Seconds until the provider is asked again about a row in `state` (Pending, Unknown) after `tries`."""
+	waits = ASK_WAITS[state]
+	return jittered(max(waits[min(max(tries, 1), len(waits)) - 1], retry_after or 0))
+
+
+def jittered(seconds: float) -> float:
+	"""Up to a tenth more: what failed together should not come back together."""
+	return seconds * (1 + random.random() * JITTER)

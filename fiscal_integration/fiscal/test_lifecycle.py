@@ -1,7 +1,8 @@
 import unittest
+from unittest.mock import patch
 
 from fiscal_integration.fiscal import lifecycle
-from fiscal_integration.fiscal.errors import ErrorClass
+from fiscal_integration.fiscal.errors import ErrorClass, Failure
 
 
 class TestLifecycle(unittest.TestCase):
@@ -39,20 +40,58 @@ class TestLifecycle(unittest.TestCase):
 			reached = more
 		self.assertEqual(reached, set(lifecycle.STATES))
 
-	def test_what_follows_a_failure(self):
-		self.assertEqual(lifecycle.after_failure(ErrorClass.TRANSIENT, 1), lifecycle.QUEUED)
-		self.assertEqual(
-			lifecycle.after_failure(ErrorClass.TRANSIENT, lifecycle.MAX_ATTEMPTS), lifecycle.FAILED
+	def test_what_follows_each_class(self):
+		table = (
+			(ErrorClass.CONFIGURATION, lifecycle.FAILED, False),
+			(ErrorClass.REJECTED, lifecycle.REJECTED, False),
+			(ErrorClass.TRANSIENT, lifecycle.QUEUED, True),
+			(ErrorClass.UNKNOWN, lifecycle.UNKNOWN, True),
+			(ErrorClass.DUPLICATE, lifecycle.UNKNOWN, True),
 		)
-		for error_class in (ErrorClass.UNKNOWN, ErrorClass.DUPLICATE):
-			self.assertEqual(lifecycle.after_failure(error_class, 99), lifecycle.UNKNOWN)
-		self.assertEqual(lifecycle.after_failure(ErrorClass.CONFIGURATION, 1), lifecycle.FAILED)
-		self.assertEqual(lifecycle.after_failure(ErrorClass.REJECTED, 1), lifecycle.REJECTED)
+		self.assertEqual({row[0] for row in table}, set(ErrorClass))
+		for error_class, state, goes_on in table:
+			with self.subTest(error_class=error_class):
+				found, seconds = lifecycle.after_failure(Failure(error_class, "x"), 1)
+				self.assertEqual((found, seconds is not None), (state, goes_on))
+				self.assertIn(found, lifecycle.STATES[lifecycle.SENDING].followers)
 
-	def test_waits_grow_and_the_provider_has_the_last_word(self):
-		first, last = lifecycle.wait(lifecycle.QUEUED, 1), lifecycle.wait(lifecycle.QUEUED, 50)
-		self.assertTrue(30 <= first <= 33, first)
-		self.assertTrue(3600 <= last <= 3960, last)
-		self.assertTrue(7 <= lifecycle.wait(lifecycle.QUEUED, 1, retry_after=7) <= 7.7)
-		self.assertGreaterEqual(lifecycle.wait(lifecycle.QUEUED, 1, retry_after=0), 1)
-		self.assertGreaterEqual(lifecycle.wait(lifecycle.UNKNOWN, 1, retry_after=90), 90)
+	def waits(self, failure):
+		"""The seconds before each attempt until the dead letter, jitter taken out."""
+		found = []
+		for attempts in range(1, 50):
+			with patch("random.random", return_value=0):
+				state, seconds = lifecycle.after_failure(failure, attempts)
+			if state == lifecycle.FAILED:
+				self.assertIsNone(seconds)
+				return found
+			found.append(seconds)
+
+	def test_waits_grow_until_the_dead_letter(self):
+		self.assertEqual(
+			self.waits(Failure(ErrorClass.TRANSIENT, "x")), [30, 120, 600, 1800, 3600, 3600, 3600]
+		)
+		self.assertEqual(self.waits(Failure(ErrorClass.TRANSIENT, "x", waits=(30, 120, 600))), [30, 120, 600])
+
+	def test_what_the_provider_asks_for_wins_but_is_a_second_at_least(self):
+		self.assertEqual(set(self.waits(Failure(ErrorClass.TRANSIENT, "x", retry_after=7))), {7})
+		self.assertEqual(set(self.waits(Failure(ErrorClass.TRANSIENT, "x", retry_after=0))), {1})
+		self.assertGreaterEqual(
+			lifecycle.after_failure(Failure(ErrorClass.UNKNOWN, "x", retry_after=90), 1)[1], 90
+		)
+
+	def test_uncertain_ones_are_never_given_up(self):
+		for attempts in (1, 50, 5000):
+			self.assertEqual(
+				lifecycle.after_failure(Failure(ErrorClass.UNKNOWN, "x"), attempts)[0], lifecycle.UNKNOWN
+			)
+
+	def test_asking_gets_rarer_and_is_hourly_at_least(self):
+		for state in (lifecycle.PENDING, lifecycle.UNKNOWN):
+			with patch("random.random", return_value=0):
+				waits = [lifecycle.ask_wait(state, tries) for tries in range(1, 40)]
+			self.assertEqual((waits, waits[-1]), (sorted(waits), 3600))
+
+	def test_jitter_spreads_by_a_tenth_at_most(self):
+		seconds = [lifecycle.jittered(100) for _ in range(200)]
+		self.assertTrue(all(100 <= value <= 110 for value in seconds))
+		self.assertGreater(len(set(seconds)), 100)

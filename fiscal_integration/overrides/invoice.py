@@ -1,7 +1,7 @@
 """What we hang on POS Invoice and Sales Invoice: the same, since both are sales.
 
-Only the check before submit, where the cashier can mend, and the checks before cancelling and deleting
-throw. Nothing else may ever stop a sale or a POS Closing (invariant 8).
+Only the check before submit, where the cashier can mend, a period's second invoice, and the checks before
+cancelling and deleting throw. Nothing else may ever stop a sale or a POS Closing (invariant 8).
 """
 
 from zoneinfo import ZoneInfo
@@ -10,7 +10,7 @@ import frappe
 from frappe import _
 from frappe.utils import get_system_timezone, now_datetime
 
-from fiscal_integration import audit, connection, dispatch, mapping
+from fiscal_integration import audit, connection, dispatch, mapping, recurring
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
 from fiscal_integration.fiscal.words import translated
@@ -55,7 +55,10 @@ def check_before_submit(doc, method=None):
 		if doc.doctype == "Sales Invoice" and doc.get("is_consolidated"):
 			# Made by a closing, even if it does not stand for what it should: nobody is there to mend it.
 			return
+		dispatch.external_reference(doc)
 		problems = _problems(doc, record)
+	except recurring.AlreadyInvoiced:
+		raise
 	except Exception as error:
 		_note(doc, "Fiscal check failed", error)
 		return
@@ -71,8 +74,9 @@ def _problems(doc, record):
 		invoice = mapping.to_invoice(doc, record.payment_code)
 	except MappingError as error:
 		return error.problems
-	provider = connection.providers()[record.provider](record.connection(secrets=False), None)
-	return provider.validate(invoice, now_datetime().replace(tzinfo=ZoneInfo(get_system_timezone())))
+	provider = record.provider_class(record.connection(secrets=False), None)
+	problems = provider.validate(invoice, now_datetime().replace(tzinfo=ZoneInfo(get_system_timezone())))
+	return [problem for problem in problems if problem.stops_sale]
 
 
 def create_fiscal_document(doc, method=None):
@@ -82,7 +86,12 @@ def create_fiscal_document(doc, method=None):
 	try:
 		# One statement: when it fails, the database undoes that one alone, and the sale goes on.
 		dispatch.create(doc)
+	except recurring.AlreadyInvoiced:
+		raise
 	except Exception as error:
+		if isinstance(error, frappe.UniqueValidationError) and recurring.period_key(doc):
+			# Two jobs made the same period's invoice at the same moment: the first one has it.
+			raise recurring.AlreadyInvoiced(_("This period has its invoice already.")) from None
 		_note(doc, "Fiscal document was not created", error)
 		doc.db_set({"fiscal_document": None, "fiscal_status": None}, update_modified=False, notify=False)
 

@@ -58,7 +58,10 @@ class Capabilities:
 
 @dataclass(frozen=True)
 class Connection:
-	"""Where and as whom to call: settings as values, secrets masked until they are revealed."""
+	"""Where and as whom to call: settings as values, secrets masked until they are revealed.
+
+	`source` is the record that holds it, `max_concurrent` how many requests may be in the air at once.
+	"""
 
 	provider: str
 	environment: str
@@ -67,6 +70,7 @@ class Connection:
 	secrets: dict[str, Secret] = field(default_factory=dict)
 	company: str = ""
 	source: tuple[str, str] = ("", "")
+	max_concurrent: int = 1
 
 	def secret(self, key: str = SECRET_KEY) -> Secret:
 		return self.secrets.get(key) or Secret("")

@@ -538,7 +538,10 @@ class Facturapi(Provider):
 			if event["data"]["type"] != "invoice" or not event["id"] or not subject["id"]:
 				return None
 			return WebhookEvent(
-				str(event["id"]), str(event["type"]), str(subject["id"]), str(subject.get("external_id") or "")
+				str(event["id"]),
+				str(event["type"]),
+				str(subject["id"]),
+				str(subject.get("external_id") or ""),
 			)
 		except (ValueError, KeyError, TypeError, AttributeError):
 			return None

@@ -1,6 +1,7 @@
 import frappe
 from frappe import _
 from frappe.model.document import Document
+from frappe.utils import now_datetime
 
 from fiscal_integration.fiscal import lifecycle
 
@@ -30,6 +31,7 @@ class FiscalDocument(Document):
 	def move_to(self, state: str):
 		"""Change the state. Raises lifecycle.IllegalTransition when `state` may not follow."""
 		self.status = lifecycle.check(self.status, state)
+		self.status_since = now_datetime()
 
 	def store(self):
 		"""Save what the service changed. Issued rows keep their result: see lifecycle."""
@@ -39,5 +41,16 @@ class FiscalDocument(Document):
 
 def on_doctype_update():
 	frappe.db.add_unique("Fiscal Document", ["reference_doctype", "reference_name", "purpose"])
-	frappe.db.add_index("Fiscal Document", ["status", "next_attempt"], "fiscal_due")
-	frappe.db.add_index("Fiscal Document", ["projected"], "fiscal_projected")
+	for name, fields in INDEXES.items():
+		frappe.db.add_index("Fiscal Document", fields, name)
+
+
+INDEXES = {
+	"fiscal_due": ["status", "next_attempt"],
+	"fiscal_lane": ["company", "status", "bulk", "next_attempt"],
+	"fiscal_device": ["device", "status", "creation"],
+	"fiscal_projected": ["projected", "status"],
+	"fiscal_batch": ["batch", "status"],
+	"fiscal_since": ["status", "status_since"],
+}
+"""What the sweep, the drains, the devices, the batches and the alerts look rows up by."""

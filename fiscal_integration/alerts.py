@@ -1,0 +1,174 @@
+"""Tells people what needs them: by e-mail to the recipients in the settings, and in Frappe's notifications.
+
+Nothing here may fail silently, and nothing here may keep documents from going out: a mail that cannot be
+sent is an Error Log, and the notification is there all the same.
+"""
+
+import json
+
+import frappe
+from frappe import _
+from frappe.utils import add_to_date, escape_html, format_datetime, get_url_to_form, getdate, now_datetime
+from frappe.utils import validate_email_address as valid_email
+
+from fiscal_integration import audit, connection
+from fiscal_integration.fiscal import lifecycle
+
+DOCTYPE = "Fiscal Document"
+OLDER_THAN_HOURS = 2
+LISTED = 50
+"""Documents that one message names; of the others it tells the number."""
+EXPIRY_DAYS = (30, 7)
+EXPIRED = -1
+
+
+def dead_letters():
+	"""Tell of documents that need a person, or were not issued, for two hours: each once a day."""
+	now = now_datetime()
+	before = add_to_date(now, hours=-OLDER_THAN_HOURS)
+	fields = [
+		"name",
+		"reference_doctype",
+		"reference_name",
+		"status",
+		"status_since",
+		"creation",
+		"error_message",
+	]
+	# By name, since Frappe counts an empty date as before any other, in some versions.
+	found = {}
+	for filters in (
+		{"status": ("in", lifecycle.DEAD_LETTERS), "status_since": ("<=", before)},
+		{"status": ("in", lifecycle.DUE), "creation": ("<=", before)},
+	):
+		for told in ({"alerted_on": ("is", "not set")}, {"alerted_on": ("<", now.date())}):
+			for row in frappe.get_all(DOCTYPE, {**filters, **told}, fields, order_by="creation asc", limit=0):
+				found[row.name] = row
+	if not found:
+		return
+	names, found = list(found), list(found.values())
+	for start in range(0, len(names), 500):
+		frappe.db.set_value(
+			DOCTYPE,
+			{"name": ("in", names[start : start + 500])},
+			"alerted_on",
+			now.date(),
+			update_modified=False,
+		)
+	lines = [
+		"{}: <b>{}</b>, {}. {}".format(
+			_link(row.reference_doctype, row.reference_name),
+			_(row.status),
+			_("since {0}").format(format_datetime(row.status_since or row.creation)),
+			escape_html(row.error_message or ""),
+		)
+		for row in found[:LISTED]
+	]
+	if len(found) > LISTED:
+		lines.append(_("And {0} more: see the list of Fiscal Documents.").format(len(found) - LISTED))
+	_tell(_("{0} sales are without their fiscal document").format(len(found)), lines, DOCTYPE, found[0].name)
+	frappe.db.commit()
+
+
+def expiries():
+	"""Tell of certificates and the like 30 and 7 days before they end, and when they have ended."""
+	today = now_datetime().date()
+	for record in connection.enabled_records():
+		told = json.loads(record.get("expiry_alerts") or "{}")
+		for label, day in record.provider_class.expiries(record.connection(secrets=False)):
+			days = (getdate(day) - today).days
+			level = (
+				EXPIRED if days < 0 else min((limit for limit in EXPIRY_DAYS if days <= limit), default=None)
+			)
+			key = f"{label}|{day}"
+			if level is None or (key in told and told[key] <= level):
+				continue
+			told[key] = level
+			record.db_set("expiry_alerts", json.dumps(told), update_modified=False)
+			name = f"{record.provider_class.label}, {record.get('company') or record.name}"
+			subject = (
+				_("{0} has ended: {1}. Nothing is issued until it is renewed").format(_(label), name)
+				if days < 0
+				else _("{0} ends in {1} days: {2}").format(_(label), days, name)
+			)
+			_tell(subject, [_("Valid until {0}.").format(day)], record.doctype, record.name)
+			frappe.db.commit()
+
+
+def batch_ended(name: str, urgent: bool):
+	"""The summary of a batch: to the notifications always, by e-mail only when documents failed."""
+	batch = frappe.get_doc("Fiscal Batch", name)
+	subject = _("{0} batch: {1} of {2} issued").format(_(batch.kind), batch.issued, batch.total)
+	if batch.failed:
+		subject += ", " + _("{0} need a person").format(batch.failed)
+	lines = escape_html(batch.summary or "").split("\n")
+	for row in frappe.get_all(
+		DOCTYPE,
+		{"batch": name, "status": ("in", lifecycle.DEAD_LETTERS)},
+		["reference_doctype", "reference_name", "error_message"],
+		limit=LISTED,
+	):
+		lines.append(
+			f"{_link(row.reference_doctype, row.reference_name)}: {escape_html(row.error_message or '')}"
+		)
+	_tell(subject, lines, batch.doctype, batch.name, mail=urgent)
+	frappe.db.commit()
+
+
+def _tell(subject: str, lines: list[str], doctype: str, name: str, mail: bool = True):
+	message = "<br>".join(lines)
+	for user in _users():
+		try:
+			frappe.get_doc(
+				{
+					"doctype": "Notification Log",
+					"type": "Alert",
+					"for_user": user,
+					"subject": subject,
+					"email_content": message,
+					"document_type": doctype,
+					"document_name": name,
+				}
+			).insert(ignore_permissions=True)
+		except Exception as error:
+			audit.log_failure(f"Alert was not shown to {user}", subject, error=error)
+	recipients = recipients_of(frappe.get_cached_doc(connection.SETTINGS).alert_recipients)
+	if mail and recipients:
+		try:
+			frappe.sendmail(
+				recipients=recipients,
+				subject=subject,
+				message=message,
+				reference_doctype=doctype,
+				reference_name=name,
+			)
+		except Exception as error:
+			audit.log_failure(
+				"Alert e-mail could not be sent. Is there an outgoing Email Account?", subject, error=error
+			)
+
+
+def recipients_of(text: str | None) -> list[str]:
+	"""The addresses in a settings field: separated by commas, semicolons or lines, without doubles."""
+	parts = (text or "").replace(";", ",").replace("\n", ",").split(",")
+	return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def wrong_recipients(text: str | None) -> list[str]:
+	return [address for address in recipients_of(text) if not valid_email(address)]
+
+
+def _users() -> list[str]:
+	"""Fiscal Managers; where nobody is one, System Managers, so that nothing goes unseen."""
+	for role in ("Fiscal Manager", "System Manager"):
+		users = frappe.get_all(
+			"Has Role", {"role": role, "parenttype": "User"}, pluck="parent", distinct=True
+		)
+		enabled = frappe.get_all("User", {"name": ("in", users), "enabled": 1}, pluck="name") if users else []
+		if enabled := [user for user in enabled if user != "Guest"]:
+			return enabled
+	return ["Administrator"]
+
+
+def _link(doctype, name) -> str:
+	return f'<a href="{escape_html(get_url_to_form(doctype, name))}">{escape_html(name)}</a>'

@@ -1,0 +1,278 @@
+"""Many documents at once: the sweep, the drains that empty what is due, bulk and the end-of-day batch.
+
+A drain keeps several requests of one company in the air from one worker: threads make the calls, which need
+no database, and the main thread claims rows and writes the outcomes. Live sales go before bulk (design 8).
+"""
+
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+import frappe
+from frappe import _
+from frappe.utils import add_to_date, get_datetime, get_time, getdate, now_datetime
+
+from fiscal_integration import alerts, circuit, connection, dispatch
+from fiscal_integration.dispatch import DOCTYPE
+from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.fiscal.errors import ErrorClass
+
+BATCH = "Fiscal Batch"
+SWEEP_LIMIT = 500
+SINGLE_JOBS = 20
+"""As many due documents of a company are queued one by one; more are left to a drain."""
+DRAIN_SECONDS = 20
+"""A drain gives its worker back after this, and queues itself again when something is left."""
+AHEAD = 3
+"""Rows claimed beyond those in the air, so that a free slot need not wait for the database."""
+BATCH_LIMIT_SECONDS = 6 * 3600
+BATCH_HORIZON_SECONDS = 900
+"""A batch waits for what is tried again within this; what waits longer is told as still waiting."""
+
+
+# -- the sweep -------------------------------------------------------------------------------------------
+
+
+def sweep():
+	"""Queue everything that is due: what Redis lost, what waits for its next attempt, what a dead worker left."""
+	due = frappe.get_all(
+		DOCTYPE,
+		filters={"status": ("in", lifecycle.DUE), "next_attempt": ("<=", now_datetime())},
+		fields=["name", "company", "bulk"],
+		order_by="next_attempt asc",
+		limit=SWEEP_LIMIT,
+	)
+	by_company: dict[str, list] = {}
+	for row in due:
+		by_company.setdefault(row.company, []).append(row)
+	for company, rows in by_company.items():
+		_sweep_company(company, rows)
+	for name in frappe.get_all(
+		DOCTYPE, filters={"projected": 0, "status": ("!=", lifecycle.QUEUED)}, limit=SWEEP_LIMIT, pluck="name"
+	):
+		dispatch.project(name)
+	finish_batches()
+
+
+def _sweep_company(company, rows):
+	record = connection.record_for(company)
+	if record and circuit.look(circuit.source_of(record)).open:
+		# One job is enough to probe; when it finds somebody, the next sweep sends the others.
+		if not circuit.blocks(record):
+			dispatch.enqueue(rows[0].name)
+		return
+	live = [row.name for row in rows if not row.bulk]
+	for name in live[:SINGLE_JOBS]:
+		dispatch.enqueue(name)
+	if len(live) > SINGLE_JOBS or len(live) < len(rows):
+		enqueue_drain(company)
+
+
+# -- drains ----------------------------------------------------------------------------------------------
+
+
+def enqueue_drain(company: str, part: int = 0) -> bool:
+	"""Queue a drain on the long queue, unless one waits there. False when that failed: the sweep repeats it.
+
+	`part` alternates, because a running drain could not queue another one of its own name.
+	"""
+	return dispatch.enqueue_job(
+		"fiscal_integration.drain.drain", "long", f"fiscal-drain-{company}-{part}", company=company, part=part
+	)
+
+
+def drain(company: str, part: int = 0, seconds: float = DRAIN_SECONDS) -> int:
+	"""The job: take what is due of `company` further, as many at once as its connection allows.
+
+	Returns how many were handled. Never raises, as `dispatch.process`.
+	"""
+	try:
+		handled, left = _Drain(company, seconds).run()
+		if left:
+			enqueue_drain(company, 1 - part)
+		return handled
+	except Exception as error:
+		frappe.db.rollback()
+		dispatch.log("Drain stopped", company, error)
+		return 0
+
+
+class _Drain:
+	def __init__(self, company, seconds):
+		self.company = company
+		self.deadline = time.monotonic() + seconds
+		self.skip: set[str] = set()
+		self.busy_devices: set[str] = set()
+		self.handled = 0
+
+	def run(self) -> tuple[int, bool]:
+		"""How many were handled, and whether something is left."""
+		record = connection.record_for(self.company)
+		if not record or not circuit.allows(record):
+			return 0, False
+		limit = record.connection(secrets=False).max_concurrent
+		flying = {}
+		with ThreadPoolExecutor(max_workers=limit, thread_name_prefix="fiscal") as pool:
+			while True:
+				# Looked at again each time: it may open, or be switched off, while the drain runs.
+				open_for_more = (
+					time.monotonic() < self.deadline and not circuit.look(circuit.source_of(record)).open
+				)
+				for work in self._claim(limit + AHEAD - len(flying)) if open_for_more else ():
+					flying[pool.submit(dispatch.call, work, live=not work.row.bulk)] = work
+					if any(future.done() for future in flying):
+						break
+				if not flying:
+					break
+				done, _still = wait(flying, return_when=FIRST_COMPLETED)
+				for future in done:
+					work = flying.pop(future)
+					self._finish(work)
+		return self.handled, bool(self._due(1)) and not circuit.look(circuit.source_of(record)).open
+
+	def _claim(self, room: int):
+		"""Claimed rows, at most `room`: live ones before bulk, in the order in which they became due."""
+		for row in self._due(room) if room > 0 else ():
+			if row.device in self.busy_devices:
+				continue
+			work = self._begin(row.name)
+			if not work:
+				# Another worker has it, or it is not its turn.
+				self.skip.add(row.name)
+				continue
+			if work.row.device:
+				self.busy_devices.add(work.row.device)
+			yield work
+
+	def _begin(self, name):
+		try:
+			return dispatch.begin(name)
+		except Exception as error:
+			frappe.db.rollback()
+			dispatch.log("Fiscal document could not be processed", name, error)
+			return None
+
+	def _finish(self, work):
+		self.handled += 1
+		try:
+			dispatch.finish(work)
+		except Exception as error:
+			frappe.db.rollback()
+			dispatch.log("Fiscal document could not be processed", work.row.name, error)
+		self.busy_devices.discard(work.row.device)
+
+	def _due(self, limit: int):
+		found = []
+		for bulk in (0, 1):
+			if len(found) < limit:
+				found += frappe.get_all(
+					DOCTYPE,
+					filters={
+						"company": self.company,
+						"status": ("in", lifecycle.DUE),
+						"bulk": bulk,
+						"next_attempt": ("<=", now_datetime()),
+						**({"name": ("not in", list(self.skip))} if self.skip else {}),
+						**({"device": ("not in", list(self.busy_devices))} if self.busy_devices else {}),
+					},
+					fields=["name", "device"],
+					order_by="next_attempt asc",
+					limit=limit - len(found),
+				)
+		return found
+
+
+# -- bulk ------------------------------------------------------------------------------------------------
+
+
+def queue_bulk(filters: dict, kind: str = "Bulk") -> str | None:
+	"""Send again what `filters` (of Fiscal Document) select and a person may send again; what waits goes now.
+
+	One statement for each kind of row, however many there are. Returns the name of the Fiscal Batch, or None
+	when nothing was selected. Commits nothing; the drains start after the commit.
+	"""
+	batch = frappe.new_doc(BATCH)
+	batch.update(
+		{"kind": kind, "status": "Running", "started_at": now_datetime(), "requested_by": frappe.session.user}
+	)
+	batch.insert(ignore_permissions=True)
+	now = now_datetime()
+	common = {"batch": batch.name, "bulk": 1, "next_attempt": now}
+	waiting = {**filters, "status": lifecycle.QUEUED, "lease_until": ("is", "not set")}
+	again = {**filters, "status": ("in", (lifecycle.REJECTED, lifecycle.FAILED))}
+	if kind == "End of Day":
+		# Only what may go well by itself this time: the rest waits for a person.
+		again["status"] = lifecycle.FAILED
+		again["error_class"] = ("in", (ErrorClass.TRANSIENT.value, ErrorClass.UNKNOWN.value))
+	frappe.db.set_value(DOCTYPE, waiting, common, update_modified=False)
+	frappe.db.set_value(
+		DOCTYPE, again, {**dispatch.AFRESH, **common, "status_since": now}, update_modified=False
+	)
+	total = frappe.db.count(DOCTYPE, {"batch": batch.name})
+	if not total:
+		frappe.delete_doc(BATCH, batch.name, ignore_permissions=True, force=True)
+		return None
+	batch.db_set("total", total, update_modified=False)
+	companies = frappe.get_all(DOCTYPE, {"batch": batch.name}, pluck="company", distinct=True, order_by="")
+	for company in companies:
+		frappe.db.after_commit.add(lambda company=company: enqueue_drain(company))
+	return batch.name
+
+
+def finish_batches():
+	"""Sum up the batches of which nothing is due any more. Called by the sweep."""
+	for batch in frappe.get_all(BATCH, {"status": "Running"}, ["name", "kind", "started_at", "total"]):
+		now = now_datetime()
+		soon = add_to_date(now, seconds=BATCH_HORIZON_SECONDS)
+		busy = frappe.db.exists(
+			DOCTYPE, {"batch": batch.name, "status": ("in", lifecycle.DUE), "next_attempt": ("<=", soon)}
+		)
+		if busy and (now - get_datetime(batch.started_at)).total_seconds() < BATCH_LIMIT_SECONDS:
+			continue
+		_sum_up(batch)
+
+
+def _sum_up(batch):
+	counts = {
+		status: frappe.db.count(DOCTYPE, {"batch": batch.name, "status": status})
+		for status in lifecycle.STATES
+	}
+	failed = sum(counts[status] for status in lifecycle.DEAD_LETTERS)
+	waiting = sum(counts[status] for status in lifecycle.DUE)
+	lines = [f"{_(status)}: {count}" for status, count in counts.items() if count]
+	frappe.db.set_value(
+		BATCH,
+		batch.name,
+		{
+			"status": "Finished",
+			"finished_at": now_datetime(),
+			"issued": counts[lifecycle.ISSUED],
+			"failed": failed,
+			"waiting": waiting,
+			"summary": "\n".join(lines),
+		},
+	)
+	frappe.db.commit()
+	if batch.kind == "End of Day" or failed:
+		alerts.batch_ended(batch.name, urgent=bool(failed))
+
+
+# -- the end of the day ----------------------------------------------------------------------------------
+
+
+def end_of_day(force: bool = False) -> str | None:
+	"""Once a day, at its time or as soon after as the scheduler runs: send all that is not yet issued.
+
+	Returns the batch's name; None when it is off, not yet time, done for today, or nothing is left to send.
+	"""
+	settings = frappe.get_cached_doc(connection.SETTINGS)
+	now = now_datetime()
+	if not force:
+		if not (settings.enabled and settings.batch_enabled) or not settings.batch_time:
+			return None
+		done_today = settings.last_batch_on and getdate(settings.last_batch_on) == now.date()
+		if done_today or now.time() < get_time(settings.batch_time):
+			return None
+	frappe.db.set_single_value(connection.SETTINGS, "last_batch_on", now.date(), update_modified=False)
+	batch = queue_bulk({}, kind="End of Day")
+	frappe.db.commit()
+	return batch

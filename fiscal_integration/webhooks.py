@@ -1,0 +1,173 @@
+"""Where providers tell us that something became of a document: /api/method/fiscal_integration.webhooks.receive
+
+A webhook only says where to look. It is stored, answered at once, and applied in a job that asks the provider
+(lifecycle.md 5.5): whatever comes twice, late, in the wrong order or from a stranger changes nothing wrongly.
+"""
+
+import hashlib
+
+import frappe
+from frappe import _
+from frappe.utils import add_to_date, get_url, now_datetime
+
+from fiscal_integration import connection, dispatch
+from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.providers.base import WebhookEvent
+
+DOCTYPE = "Fiscal Webhook Event"
+MAX_BYTES = 256 * 1024
+WAITS = (30, 120, 600, 3600)
+"""Seconds between the tries to find the document of an event: our own answer may be stored after it."""
+
+
+@frappe.whitelist(allow_guest=True, methods=["POST"])
+def receive():
+	"""Store a provider's event. 401 without a valid signature, 413 when it is too long, 404 for no provider."""
+	request = frappe.request
+	if (request.content_length or 0) > MAX_BYTES:
+		return _answer(413, "too long")
+	body = request.get_data(cache=True)
+	# Frappe puts a JSON body in the place of the query's arguments, so they are read from the request.
+	key = request.args.get("provider", "")
+	provider = connection.providers().get(key)
+	if not provider or not provider.capabilities.webhook:
+		return _answer(404, "no such provider")
+	signature = request.headers.get(provider.webhook_header, "")
+	# All of them, so that the time tells nothing of which one fits.
+	if not any([provider.verify_webhook(record.connection(), signature, body) for record in _records(key)]):
+		_count_refused(key)
+		return _answer(401, "signature does not match")
+	event = provider.parse_webhook(body) or WebhookEvent(hashlib.sha256(body).hexdigest(), "")
+	_store(key, event, body)
+	return _answer(200, "received")
+
+
+def _answer(status: int, message: str):
+	frappe.local.response.http_status_code = status
+	frappe.local.response.message = message
+
+
+def _records(key: str):
+	return [record for record in connection.enabled_records() if record.provider == key]
+
+
+def _store(key: str, event: WebhookEvent, body: bytes):
+	"""One row an event: the same one again finds its row."""
+	row = frappe.new_doc(DOCTYPE)
+	row.update(
+		{
+			"event_id": f"{key}:{event.event_id}"[:140],
+			"provider": key,
+			"kind": event.kind[:140] or "-",
+			"provider_id": event.provider_id[:140],
+			"external_reference": event.external_reference[:140],
+			"status": "Received" if event.kind else "Nothing to Do",
+			"note": "" if event.kind else _("It concerns no document."),
+			"next_try": now_datetime(),
+			"payload": body.decode(errors="replace"),
+		}
+	)
+	try:
+		row.insert(ignore_permissions=True)
+	except (frappe.UniqueValidationError, frappe.DuplicateEntryError):
+		frappe.db.rollback()
+		frappe.clear_messages()
+		return
+	if row.status == "Received":
+		frappe.db.after_commit.add(lambda: enqueue(row.name))
+
+
+def enqueue(name: str) -> bool:
+	return dispatch.enqueue_job(
+		"fiscal_integration.webhooks.apply", "short", f"fiscal-webhook-{name}", event=name
+	)
+
+
+def sweep():
+	"""Queue the events that were not applied: Redis was down, or their document was not known yet."""
+	for name in frappe.get_all(
+		DOCTYPE,
+		{"status": "Received", "next_try": ("<=", now_datetime())},
+		pluck="name",
+		order_by="creation asc",
+		limit=200,
+	):
+		enqueue(name)
+
+
+def apply(event: str):
+	"""The job: have the provider asked about the document of an event. Never raises."""
+	try:
+		document = _take(event)
+		if document:
+			dispatch.process(document)
+	except Exception as error:
+		frappe.db.rollback()
+		dispatch.log("Webhook could not be applied", event, error)
+
+
+def _take(name: str) -> str | None:
+	"""Settle the event; returns the document that is to be asked about. Commits."""
+	frappe.db.commit()
+	event = frappe.get_doc(DOCTYPE, name, for_update=True)
+	if event.status != "Received":
+		frappe.db.rollback()
+		return None
+	document = _document_of(event)
+	status = frappe.db.get_value(dispatch.DOCTYPE, document, "status") if document else None
+	if not document or status == lifecycle.SENDING:
+		# It may have overtaken the answer that names it.
+		event.tries = (event.tries or 0) + 1
+		if event.tries <= len(WAITS):
+			event.next_try = add_to_date(now_datetime(), seconds=WAITS[event.tries - 1])
+		elif not document:
+			event.status = "No Document of Ours"
+		else:
+			event.status, event.note = "Failed", _("The document was being sent all the time.")
+		ask = False
+	else:
+		event.fiscal_document = document
+		ask = status in (lifecycle.PENDING, lifecycle.UNKNOWN)
+		event.status = "Applied" if ask else "Nothing to Do"
+		event.note = "" if ask else _("The document was {0}.").format(_(status))
+	event.save(ignore_permissions=True)
+	if ask:
+		# An ask that is under way keeps its lease: what it brings back is as new as this event.
+		frappe.db.set_value(dispatch.DOCTYPE, document, "next_attempt", now_datetime(), update_modified=False)
+	frappe.db.commit()
+	return document if ask else None
+
+
+def _document_of(event) -> str | None:
+	for field in ("provider_id", "external_reference"):
+		if event.get(field):
+			found = frappe.get_all(
+				dispatch.DOCTYPE, {field: event.get(field), "provider": event.provider}, pluck="name", limit=2
+			)
+			if len(found) == 1:
+				return found[0]
+	return None
+
+
+def url(provider: str) -> str:
+	"""The address to enter at the provider."""
+	return get_url(f"/api/method/fiscal_integration.webhooks.receive?provider={provider}")
+
+
+def refused(provider: str) -> int:
+	"""How many calls without a valid signature came lately: the one thing kept of them."""
+	try:
+		return int(frappe.cache.get(frappe.cache.make_key(_refused_key(provider))) or 0)
+	except Exception:
+		return 0
+
+
+def _count_refused(provider: str):
+	try:
+		frappe.cache.incrby(frappe.cache.make_key(_refused_key(provider)), 1)
+	except Exception:
+		frappe.logger("fiscal_integration").warning(f"A webhook of {provider} was refused")
+
+
+def _refused_key(provider: str) -> str:
+	return f"fiscal_webhooks_refused|{provider}"
