@@ -6,7 +6,7 @@ import frappe
 from frappe import _
 from frappe.utils import now_datetime
 
-from fiscal_integration import audit, connection, dispatch, files, health
+from fiscal_integration import audit, circuit, connection, dispatch, drain, files, health, webhooks
 from fiscal_integration.fiscal import lifecycle, qr
 from fiscal_integration.fiscal.words import translated
 
@@ -101,6 +101,8 @@ def ping(doctype: str, name: str) -> dict:
 					audit.log_failure("Ping failed", str(error), recorder, error=error)
 				recorder.keep()
 				exchanges = recorder.exchanges
+				if result["ok"]:
+					circuit.succeeded(circuit.source_of(doc))
 				if not result["ok"]:
 					audit.log_failure(f"Ping: {provider.label}", result["message"], recorder)
 	result["warnings"] = health.warnings(exchanges)
@@ -140,6 +142,7 @@ def fiscal_view(doctype: str, name: str) -> dict:
 		"status": row.status,
 		"colour": state.colour,
 		"meaning": _(state.meaning),
+		"todo": _(state.todo),
 		"fiscal_id": row.fiscal_id,
 		"qr_value": row.qr_value if issued else None,
 		"qr_image": qr_image(row) if issued else None,
@@ -148,6 +151,9 @@ def fiscal_view(doctype: str, name: str) -> dict:
 		"next_attempt": row.next_attempt if state.due else None,
 		"error": row.error_message,
 		"can_retry": operator and row.status in lifecycle.RETRYABLE_BY_PERSON,
+		"can_take_over": bool(set(frappe.get_roles()) & set(MANAGE))
+		and row.status == lifecycle.NEEDS_REVIEW
+		and bool(row.fiscal_id),
 		"can_ask": operator and row.status in (lifecycle.PENDING, lifecycle.UNKNOWN, lifecycle.QUEUED),
 		"can_download": issued,
 		"can_open": operator,
@@ -167,6 +173,46 @@ def retry(document: str):
 		# The provider holds something: only who answers for it may decide that it is not this sale.
 		_require(MANAGE)
 	dispatch.retry(document)
+
+
+@frappe.whitelist(methods=["POST"])
+def take_over(document: str):
+	"""Accept the provider's document of a row that needs review, after comparing it with the invoice."""
+	_operable(document)
+	_require(MANAGE)
+	dispatch.take_over(document)
+
+
+@frappe.whitelist(methods=["POST"])
+def send_bulk(filters: dict | str | None = None) -> dict:
+	"""Send again, or at once, all Fiscal Documents that `filters` select and that may be. For managers."""
+	_require(MANAGE)
+	batch = drain.queue_bulk(frappe.parse_json(filters) or {})
+	return {"batch": batch, "documents": frappe.db.get_value(drain.BATCH, batch, "total") if batch else 0}
+
+
+@frappe.whitelist()
+def connection_status(doctype: str, name: str) -> dict:
+	"""What the connection's form shows of how it fares: circuit, webhooks, what waits and what needs a person."""
+	doc = _record(doctype, name, "read")
+	provider = doc.provider_class
+	if not provider:
+		return {}
+	seen = circuit.look(circuit.source_of(doc))
+	return {
+		"down": {
+			"since": seen.since,
+			"until": seen.until,
+			"message": seen.message,
+		}
+		if seen.open
+		else None,
+		"webhook": {"url": webhooks.url(provider.key), "refused": webhooks.refused(provider.key)}
+		if provider.capabilities.webhook
+		else None,
+		"waiting": frappe.db.count(dispatch.DOCTYPE, {"status": ("in", lifecycle.DUE)}),
+		"dead_letters": frappe.db.count(dispatch.DOCTYPE, {"status": ("in", lifecycle.DEAD_LETTERS)}),
+	}
 
 
 @frappe.whitelist(methods=["POST"])

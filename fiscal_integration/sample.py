@@ -1,4 +1,4 @@
-"""A sample company with sales that look real: for the demo, for training and for the tests.
+"""Sample companies with sales that look real: for the demo, for training and for the tests.
 
 Works on a bench and on the embedded site alike. Everything it makes is made once and found again later.
 """
@@ -6,16 +6,61 @@ Works on a bench and on the embedded site alike. Everything it makes is made onc
 import importlib.util
 import json
 from contextlib import suppress
+from dataclasses import dataclass
 
 import frappe
 from frappe.utils import add_to_date, now_datetime, nowdate
 
-COMPANY = "Abarrotes La Esperanza"
-ABBR = "ALE"
-RFC = "EKU9003173C9"
-PROFILE = "Caja 1"
-UNTAXED = "Sin IVA"
+
+@dataclass(frozen=True)
+class Shop:
+	"""A sample company: where it is, what its tax is called, and who walks in."""
+
+	company: str
+	abbr: str
+	country: str
+	currency: str
+	tax_id: str
+	tax: str
+	tax_rate: int
+	profile: str
+	walk_in: str
+	untaxed: str
+
+	def account(self, name: str) -> str:
+		return f"{name} - {self.abbr}"
+
+	def default(self, field: str):
+		"""What the company has in its field `field`."""
+		return frappe.get_cached_value("Company", self.company, field)
+
+
 WALK_IN = "Público en General"
+MEXICO = Shop(
+	"Abarrotes La Esperanza",
+	"ALE",
+	"Mexico",
+	"MXN",
+	"EKU9003173C9",
+	"IVA 16",
+	16,
+	"Caja 1",
+	WALK_IN,
+	"Sin IVA",
+)
+PANAMA = Shop(
+	"Mercadito del Istmo",
+	"MDI",
+	"Panama",
+	"USD",
+	"155596713-2-2015",
+	"ITBMS 7",
+	7,
+	"Caja Panamá",
+	"Cliente de Contado",
+	"Sin ITBMS",
+)
+COMPANY, PROFILE = MEXICO.company, MEXICO.profile
 
 ITEMS = {
 	"CAFE-500": ("Café de altura, 500 g", 145.0, "50201706", ""),
@@ -40,16 +85,20 @@ CUSTOMERS = {
 		"fiscal_postal_code": "64000",
 	},
 	"Sin Código Postal SA": {"tax_id": "SCP010203AB9", "fiscal_tax_regime": "601"},
+	PANAMA.walk_in: {},
+	"Distribuidora Chiriquí, S.A.": {"tax_id": "155596713-2-2015"},
+	"Ana Lucía Batista": {"tax_id": "8-730-241"},
+	"RUC Equivocado, S.A.": {"tax_id": "155-X"},
 	"Pacific Outfitters Inc": {"tax_id": "981234567", "country": "United States", "pincode": "92101"},
 }
 
 
 def set_up_site():
-	"""Company, accounts, items, customers and a till. Commits."""
-	if not frappe.db.exists("Company", COMPANY):
-		_make_company()
+	"""The Mexican company, accounts, items, customers and a till. Commits."""
+	if not frappe.db.exists("Company", MEXICO.company):
+		_make_company(MEXICO)
 	_ensure_masters()
-	_ensure_taxes()
+	_ensure_taxes(MEXICO)
 	for code, (name, price, product_code, treatment) in ITEMS.items():
 		_ensure(
 			"Item",
@@ -72,6 +121,16 @@ def set_up_site():
 		frappe.db.set_single_value(
 			"Accounts Settings", "allow_multi_currency_invoices_against_single_party_account", 1
 		)
+	frappe.db.commit()
+
+
+def set_up_panama():
+	"""The Panamanian company beside it, with its till. Commits."""
+	set_up_site()
+	if not frappe.db.exists("Company", PANAMA.company):
+		_make_company(PANAMA)
+	_ensure_taxes(PANAMA)
+	ensure_till(shop=PANAMA)
 	frappe.db.commit()
 
 
@@ -105,6 +164,35 @@ def connect(url: str, secret_key: str, enabled: int = 1, **values):
 	return settings
 
 
+def connect_account(
+	shop: Shop, provider: str, url: str, secret_key: str, parameters: dict | None = None, **values
+):
+	"""Give a shop a connection of its own, to a sandbox. The settings' switch stays as it is. Commits."""
+	from fiscal_integration.connection import ACCOUNT
+
+	account = (
+		frappe.get_doc(ACCOUNT, shop.company)
+		if frappe.db.exists(ACCOUNT, shop.company)
+		else frappe.new_doc(ACCOUNT)
+	)
+	account.update(
+		{
+			"company": shop.company,
+			"enabled": 1,
+			"provider": provider,
+			"environment": "Test",
+			"server_url": url,
+			"secret_key": secret_key,
+			**values,
+		}
+	)
+	kept = {row.parameter: row.value for row in account.parameters} | (parameters or {})
+	account.set("parameters", [{"parameter": key, "value": value} for key, value in kept.items()])
+	account.save(ignore_permissions=True)
+	frappe.db.commit()
+	return account
+
+
 def invoice(
 	items=(("CAFE-500", 1, 145.0),),
 	customer: str = WALK_IN,
@@ -112,9 +200,10 @@ def invoice(
 	taxes: str | list = "exclusive",
 	paid: bool | list = True,
 	submit: bool = True,
+	shop: Shop = MEXICO,
 	**values,
 ):
-	"""An invoice of the sample company, submitted unless `submit` is false. Does not commit.
+	"""An invoice of the sample company `shop`, submitted unless `submit` is false. Does not commit.
 
 	`items`: (item, quantity, rate) or dicts; `taxes`: "exclusive", "inclusive", "none" or tax rows;
 	`paid`: whether in cash and in full, or a list of (mode of payment, amount).
@@ -122,21 +211,21 @@ def invoice(
 	doc = frappe.new_doc(doctype)
 	doc.update(
 		{
-			"company": COMPANY,
-			"customer": customer,
-			"currency": "MXN",
+			"company": shop.company,
+			"customer": shop.walk_in if customer == WALK_IN else customer,
+			"currency": shop.currency,
 			"conversion_rate": 1,
 			"set_posting_time": 1,
 			"posting_date": nowdate(),
 			"posting_time": now_datetime().strftime("%H:%M:%S"),
 			"due_date": nowdate(),
 			"selling_price_list": "Standard Selling",
-			"price_list_currency": "MXN",
+			"price_list_currency": shop.currency,
 			"plc_conversion_rate": 1,
 			"ignore_pricing_rule": 1,
 			"update_stock": 0,
-			"cost_center": _default("cost_center"),
-			"debit_to": _default("default_receivable_account"),
+			"cost_center": shop.default("cost_center"),
+			"debit_to": shop.default("default_receivable_account"),
 			"disable_rounded_total": 1,
 		}
 	)
@@ -147,9 +236,9 @@ def invoice(
 		)
 		row.setdefault("price_list_rate", row.get("rate"))
 		if ITEMS.get(row["item_code"], ("",) * 4)[3]:
-			row.setdefault("item_tax_rate", json.dumps({f"IVA 16 - {ABBR}": 0}))
+			row.setdefault("item_tax_rate", json.dumps({shop.account(shop.tax): 0}))
 			if frappe.db.exists("DocType", "Item Tax Template"):
-				row.setdefault("item_tax_template", f"{UNTAXED} - {ABBR}")
+				row.setdefault("item_tax_template", shop.account(shop.untaxed))
 		name = ITEMS.get(row["item_code"], (row["item_code"],))[0]
 		doc.append(
 			"items",
@@ -159,26 +248,37 @@ def invoice(
 				"uom": _uom(row["item_code"]),
 				"stock_uom": _uom(row["item_code"]),
 				"conversion_factor": 1,
-				"cost_center": _default("cost_center"),
-				"income_account": _default("default_income_account"),
+				"cost_center": shop.default("cost_center"),
+				"income_account": shop.default("default_income_account"),
 				**row,
 			},
 		)
-	for row in _tax_rows(taxes):
+	for row in _tax_rows(taxes, shop):
 		doc.append("taxes", row)
 	if doctype == "POS Invoice" or paid:
 		doc.is_pos = 1
 		if doctype == "POS Invoice":
-			doc.pos_profile = doc.pos_profile or PROFILE
+			doc.pos_profile = doc.pos_profile or shop.profile
 		doc.set("payments", [])
 		if isinstance(paid, list):
 			for mode, amount in paid:
 				doc.append(
-					"payments", {"mode_of_payment": mode, "amount": amount, "account": _cash_account()}
+					"payments",
+					{
+						"mode_of_payment": mode,
+						"amount": amount,
+						"account": shop.default("default_cash_account"),
+					},
 				)
 		else:
 			doc.append(
-				"payments", {"mode_of_payment": "Cash", "amount": 0, "account": _cash_account(), "default": 1}
+				"payments",
+				{
+					"mode_of_payment": "Cash",
+					"amount": 0,
+					"account": shop.default("default_cash_account"),
+					"default": 1,
+				},
 			)
 			doc.run_method("set_missing_values")
 			doc.run_method("calculate_taxes_and_totals")
@@ -202,31 +302,23 @@ def credit_note(original, submit: bool = True, **values):
 	return doc
 
 
-def tax_row(account: str, rate: float, **values) -> dict:
+def tax_row(account: str, rate: float, shop: Shop = MEXICO, **values) -> dict:
 	return {
 		"charge_type": "On Net Total",
-		"account_head": f"{account} - {ABBR}",
+		"account_head": shop.account(account),
 		"description": account,
 		"rate": rate,
-		"cost_center": _default("cost_center"),
+		"cost_center": shop.default("cost_center"),
 		**values,
 	}
 
 
-def _tax_rows(taxes):
+def _tax_rows(taxes, shop):
 	if isinstance(taxes, list):
 		return taxes
 	if taxes == "none":
 		return []
-	return [tax_row("IVA 16", 16, included_in_print_rate=int(taxes == "inclusive"))]
-
-
-def _default(field):
-	return frappe.get_cached_value("Company", COMPANY, field)
-
-
-def _cash_account():
-	return _default("default_cash_account")
+	return [tax_row(shop.tax, shop.tax_rate, shop, included_in_print_rate=int(taxes == "inclusive"))]
 
 
 def _uom(item_code):
@@ -245,7 +337,7 @@ def _ensure(doctype, name, **values):
 	return frappe.get_doc({"doctype": doctype, "name": name, **known}).insert(ignore_permissions=True)
 
 
-def _make_company():
+def _make_company(shop: Shop):
 	wizard = "frappe.desk.page.setup_wizard.setup_wizard"
 	with suppress(ModuleNotFoundError):
 		if importlib.util.find_spec(wizard) and not frappe.get_all("Company", limit=1):
@@ -254,13 +346,13 @@ def _make_company():
 			year = now_datetime().year
 			setup_complete(
 				{
-					"currency": "MXN",
+					"currency": shop.currency,
 					"full_name": "Sample User",
-					"company_name": COMPANY,
-					"company_abbr": ABBR,
+					"company_name": shop.company,
+					"company_abbr": shop.abbr,
 					"timezone": "America/Mexico_City",
 					"industry": "Retail & Wholesale",
-					"country": "Mexico",
+					"country": shop.country,
 					"fy_start_date": f"{year}-01-01",
 					"fy_end_date": f"{year}-12-31",
 					"language": "english",
@@ -273,14 +365,14 @@ def _make_company():
 			frappe.clear_cache()
 	company = _ensure(
 		"Company",
-		COMPANY,
-		company_name=COMPANY,
-		abbr=ABBR,
-		default_currency="MXN",
-		country="Mexico",
+		shop.company,
+		company_name=shop.company,
+		abbr=shop.abbr,
+		default_currency=shop.currency,
+		country=shop.country,
 		chart_of_accounts="Standard",
 	)
-	company.db_set("tax_id", RFC)
+	company.db_set("tax_id", shop.tax_id)
 
 
 def _ensure_masters():
@@ -295,47 +387,60 @@ def _ensure_masters():
 		enabled=1,
 	)
 	for mode, kind in (("Cash", "Cash"), ("Credit Card", "Bank"), ("Wire Transfer", "Bank")):
-		doc = _ensure("Mode of Payment", mode, mode_of_payment=mode, type=kind, enabled=1)
-		if doc.meta.has_field("accounts") and not any(row.company == COMPANY for row in doc.accounts):
-			doc.append("accounts", {"company": COMPANY, "default_account": _cash_account()})
-			doc.save(ignore_permissions=True)
+		_ensure("Mode of Payment", mode, mode_of_payment=mode, type=kind, enabled=1)
 	for group in ("Products",):
 		if not frappe.db.exists("Item Group", "All Item Groups"):
 			_ensure("Item Group", "All Item Groups", item_group_name="All Item Groups", is_group=1)
 		_ensure("Item Group", group, item_group_name=group, parent_item_group="All Item Groups")
 	_ensure("Customer Group", "Individual", customer_group_name="Individual")
-	_ensure("Territory", "Mexico", territory_name="Mexico")
+	for country in ("Mexico", "Panama"):
+		_ensure("Territory", country, territory_name=country)
 	for currency in ("MXN", "USD"):
 		_ensure("Currency", currency, currency_name=currency, enabled=1)
 		frappe.db.set_value("Currency", currency, "enabled", 1)
 
 
-def _ensure_taxes():
+def _ensure_taxes(shop: Shop):
+	"""The shop's tax accounts, its template for untaxed items, and where its modes of payment end."""
 	parent = frappe.db.get_value(
-		"Account", {"company": COMPANY, "is_group": 1, "account_type": "Tax"}
-	) or frappe.db.get_value("Account", {"company": COMPANY, "is_group": 1, "root_type": "Liability"})
+		"Account", {"company": shop.company, "is_group": 1, "account_type": "Tax"}
+	) or frappe.db.get_value("Account", {"company": shop.company, "is_group": 1, "root_type": "Liability"})
 	for name, rate, kind in (
-		("IVA 16", 16, "Tax"),
-		("IVA 0", 0, "Tax"),
-		("IEPS 8", 8, "Tax"),
-		("ISR Retenido", 10, "Tax"),
+		(shop.tax, shop.tax_rate, "Tax"),
+		*(
+			(
+				("IVA 0", 0, "Tax"),
+				("IEPS 8", 8, "Tax"),
+				("ISR Retenido", 10, "Tax"),
+			)
+			if shop is MEXICO
+			else (("ITBMS 10", 10, "Tax"), ("ITBMS 15", 15, "Tax"))
+		),
 		("Flete", 0, "Chargeable"),
 	):
 		_ensure(
 			"Account",
-			f"{name} - {ABBR}",
+			shop.account(name),
 			account_name=name,
-			company=COMPANY,
+			company=shop.company,
 			parent_account=parent,
 			account_type=kind,
 			tax_rate=rate,
 		)
 	if frappe.db.exists("DocType", "Item Tax Template") and not frappe.db.exists(
-		"Item Tax Template", f"{UNTAXED} - {ABBR}"
+		"Item Tax Template", shop.account(shop.untaxed)
 	):
-		template = frappe.get_doc({"doctype": "Item Tax Template", "title": UNTAXED, "company": COMPANY})
-		template.append("taxes", {"tax_type": f"IVA 16 - {ABBR}", "tax_rate": 0})
+		template = frappe.get_doc(
+			{"doctype": "Item Tax Template", "title": shop.untaxed, "company": shop.company}
+		)
+		template.append("taxes", {"tax_type": shop.account(shop.tax), "tax_rate": 0})
 		template.insert(ignore_permissions=True)
+	for mode in ("Cash", "Credit Card", "Wire Transfer"):
+		doc = frappe.get_doc("Mode of Payment", mode)
+		if doc.meta.has_field("accounts") and not any(row.company == shop.company for row in doc.accounts):
+			account = shop.default("default_cash_account")
+			doc.append("accounts", {"company": shop.company, "default_account": account})
+			doc.save(ignore_permissions=True)
 
 
 def _ensure_customer(name, values):
@@ -366,25 +471,27 @@ def _ensure_customer(name, values):
 		frappe.db.set_value("Customer", name, "customer_primary_address", address.name)
 
 
-def ensure_till(name: str = PROFILE):
-	"""A POS Profile of the sample company that takes cash and cards."""
+def ensure_till(name: str = "", shop: Shop = MEXICO):
+	"""A POS Profile of the shop that takes cash and cards."""
+	name = name or shop.profile
 	if frappe.db.exists("POS Profile", name):
 		return
 	profile = frappe.new_doc("POS Profile")
+	warehouse = {"company": shop.company, "is_group": 0}
 	profile.update(
 		{
 			"name": name,
 			"__newname": name,
-			"company": COMPANY,
-			"currency": "MXN",
+			"company": shop.company,
+			"currency": shop.currency,
 			"selling_price_list": "Standard Selling",
-			"customer": WALK_IN,
-			"warehouse": frappe.db.get_value("Warehouse", {"company": COMPANY, "is_group": 0})
+			"customer": shop.walk_in,
+			"warehouse": frappe.db.get_value("Warehouse", warehouse)
 			if profile.meta.has_field("warehouse")
 			else None,
-			"cost_center": _default("cost_center"),
-			"write_off_account": _default("default_expense_account"),
-			"write_off_cost_center": _default("cost_center"),
+			"cost_center": shop.default("cost_center"),
+			"write_off_account": shop.default("default_expense_account"),
+			"write_off_cost_center": shop.default("cost_center"),
 		}
 	)
 	for index, mode in enumerate(("Cash", "Credit Card")):
@@ -392,8 +499,9 @@ def ensure_till(name: str = PROFILE):
 	profile.insert(ignore_permissions=True)
 
 
-def open_till(profile: str = PROFILE):
+def open_till(profile: str = "", shop: Shop = MEXICO):
 	"""An open POS Opening Entry, which a POS Invoice asks for on a bench. Does not commit."""
+	profile = profile or shop.profile
 	if not frappe.db.exists("DocType", "POS Opening Entry"):
 		return
 	if frappe.db.exists("POS Opening Entry", {"pos_profile": profile, "status": "Open", "docstatus": 1}):
@@ -401,7 +509,7 @@ def open_till(profile: str = PROFILE):
 	entry = frappe.new_doc("POS Opening Entry")
 	entry.update(
 		{
-			"company": COMPANY,
+			"company": shop.company,
 			"pos_profile": profile,
 			"user": frappe.session.user,
 			# Sales carry whole seconds, so that one of this very second would lie before it.

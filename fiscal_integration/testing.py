@@ -11,14 +11,20 @@ except ImportError:  # from Frappe 16 on
 	from frappe.tests import IntegrationTestCase as FrappeTestCase
 
 from fiscal_integration import circuit, dispatch, sample
-from fiscal_integration.connection import SETTINGS
+from fiscal_integration.connection import ACCOUNT, SETTINGS
 from fiscal_integration.sandbox import Sandbox
 
 MIGHTY = "Administrator"
 
 
 class FiscalTestCase(FrappeTestCase):
-	"""A site with the sample company, connected to a sandbox. Jobs run when a test says so."""
+	"""A site with the sample company, connected to a sandbox. Jobs run when a test says so.
+
+	With another `provider` the sample company of its country is beside it, with an account of its own.
+	"""
+
+	provider = "facturapi"
+	shop = sample.MEXICO
 
 	@classmethod
 	def setUpClass(cls):
@@ -26,6 +32,9 @@ class FiscalTestCase(FrappeTestCase):
 		frappe.set_user(MIGHTY)
 		sample.set_up_site()
 		sample.open_till()
+		if cls.shop is sample.PANAMA:
+			sample.set_up_panama()
+			sample.open_till(shop=cls.shop)
 		cls.sandbox = Sandbox().start()
 		cls.addClassCleanup(cls.sandbox.stop)
 		cls.addClassCleanup(cls.switch_off)
@@ -45,6 +54,9 @@ class FiscalTestCase(FrappeTestCase):
 		self.sandbox.reset()
 		self.connect()
 		circuit.succeeded((SETTINGS, SETTINGS))
+		if self.shop is not sample.MEXICO:
+			self.connect_account()
+			circuit.succeeded((ACCOUNT, self.shop.company))
 		# A worker that happens to serve this site must not take what a test is about to look at.
 		self.queued = []
 		queue = patch.object(dispatch, "enqueue", side_effect=self.queued.append)
@@ -58,9 +70,15 @@ class FiscalTestCase(FrappeTestCase):
 			self.sandbox.url("facturapi"), values.pop("secret_key", self.secret_key), **values
 		)
 
+	def connect_account(self, **values):
+		key = values.pop("secret_key", self.sandbox.secret_key(self.provider))
+		return sample.connect_account(
+			self.shop, self.provider, self.sandbox.url(self.provider), key, **values
+		)
+
 	def sell(self, **values):
 		"""A committed, submitted invoice and its Fiscal Document (None when it has none)."""
-		doc = sample.invoice(**values)
+		doc = sample.invoice(**{"shop": self.shop, **values})
 		frappe.db.commit()
 		return doc, dispatch.find(doc.doctype, doc.name)
 
@@ -86,13 +104,13 @@ class FiscalTestCase(FrappeTestCase):
 		"""What the sandbox really issued for the row."""
 		return [
 			entry
-			for entry in self.sandbox.ledger("facturapi")
+			for entry in self.sandbox.ledger(self.provider)
 			if entry["external_id"] == row.external_reference and entry["status"] == "valid"
 		]
 
 	def requests_to(self, operation_path: str, method="POST") -> list[dict]:
 		return [
 			request
-			for request in self.sandbox.requests("facturapi")
+			for request in self.sandbox.requests(self.provider)
 			if request["method"] == method and request["path"] == operation_path
 		]

@@ -98,55 +98,56 @@ def sweep():
 def apply(event: str):
 	"""The job: have the provider asked about the document of an event. Never raises."""
 	try:
-		document = _take(event)
-		if document:
+		for document in _take(event):
 			dispatch.process(document)
 	except Exception as error:
 		frappe.db.rollback()
 		dispatch.log("Webhook could not be applied", event, error)
 
 
-def _take(name: str) -> str | None:
-	"""Settle the event; returns the document that is to be asked about. Commits."""
+def _take(name: str) -> list[str]:
+	"""Settle the event; returns the documents that are to be asked about. Commits."""
 	frappe.db.commit()
 	event = frappe.get_doc(DOCTYPE, name, for_update=True)
 	if event.status != "Received":
 		frappe.db.rollback()
-		return None
-	document = _document_of(event)
-	status = frappe.db.get_value(dispatch.DOCTYPE, document, "status") if document else None
-	if not document or status == lifecycle.SENDING:
+		return []
+	found = _documents_of(event)
+	asked = [row.name for row in found if row.status in (lifecycle.PENDING, lifecycle.UNKNOWN)]
+	if asked or any(row.status != lifecycle.SENDING for row in found):
+		event.fiscal_document = asked[0] if asked else found[0].name
+		event.status = "Applied" if asked else "Nothing to Do"
+		event.note = "" if asked else _("The document was {0}.").format(_(found[0].status))
+	else:
 		# It may have overtaken the answer that names it.
 		event.tries = (event.tries or 0) + 1
 		if event.tries <= len(WAITS):
 			event.next_try = add_to_date(now_datetime(), seconds=WAITS[event.tries - 1])
-		elif not document:
-			event.status = "No Document of Ours"
 		else:
-			event.status, event.note = "Failed", _("The document was being sent all the time.")
-		ask = False
-	else:
-		event.fiscal_document = document
-		ask = status in (lifecycle.PENDING, lifecycle.UNKNOWN)
-		event.status = "Applied" if ask else "Nothing to Do"
-		event.note = "" if ask else _("The document was {0}.").format(_(status))
+			event.status = "Failed" if found else "No Document of Ours"
 	event.save(ignore_permissions=True)
-	if ask:
+	for document in asked:
 		# An ask that is under way keeps its lease: what it brings back is as new as this event.
 		frappe.db.set_value(dispatch.DOCTYPE, document, "next_attempt", now_datetime(), update_modified=False)
 	frappe.db.commit()
-	return document if ask else None
+	return asked
 
 
-def _document_of(event) -> str | None:
+def _documents_of(event) -> list:
+	"""The rows it may be about: several where two accounts number alike. Asking about one too many is harmless,
+	since what it brings back is compared."""
 	for field in ("provider_id", "external_reference"):
 		if event.get(field):
 			found = frappe.get_all(
-				dispatch.DOCTYPE, {field: event.get(field), "provider": event.provider}, pluck="name", limit=2
+				dispatch.DOCTYPE,
+				{field: event.get(field), "provider": event.provider},
+				["name", "status"],
+				order_by="creation desc",
+				limit=10,
 			)
-			if len(found) == 1:
-				return found[0]
-	return None
+			if found:
+				return found
+	return []
 
 
 def url(provider: str) -> str:

@@ -40,3 +40,13 @@ def plain(value: Decimal) -> str:
 	if "." in text:
 		text = text.rstrip("0").rstrip(".")
 	return "0" if text in ("-0", "") else text
+
+
+def number(value: Decimal) -> int | float:
+	"""`value` as a JSON number, exact: raises ValueError when a float would change it."""
+	if value == value.to_integral_value():
+		return int(value)
+	result = float(value)
+	if Decimal(repr(result)) != value:
+		raise ValueError(f"{plain(value)} has more digits than a JSON number carries")
+	return result

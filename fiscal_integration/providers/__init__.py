@@ -5,7 +5,10 @@ from importlib import import_module
 
 from fiscal_integration.providers.base import Provider
 
-BUILT_IN = ("fiscal_integration.providers.facturapi.Facturapi",)
+BUILT_IN = (
+	"fiscal_integration.providers.facturapi.Facturapi",
+	"fiscal_integration.providers.conteo.Conteo",
+)
 
 
 def load(paths=()) -> dict[str, type[Provider]]:

@@ -25,7 +25,7 @@ from fiscal_integration.fiscal.mexico.cfdi import (
 	is_walk_in,
 	legal_name,
 )
-from fiscal_integration.fiscal.money import CENT, MICRO, ZERO, decimal, plain, quantize
+from fiscal_integration.fiscal.money import CENT, MICRO, ZERO, decimal, number, quantize
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus
 from fiscal_integration.fiscal.words import say
 from fiscal_integration.providers.base import (
@@ -579,16 +579,6 @@ def environment_of(secret: str) -> str:
 
 def environment_of_answer(body: dict) -> str:
 	return {True: PRODUCTION, False: TEST}.get(body.get("livemode"), "")
-
-
-def number(value: Decimal) -> int | float:
-	"""`value` as a JSON number, exact: raises ValueError when a float would change it."""
-	if value == value.to_integral_value():
-		return int(value)
-	result = float(value)
-	if Decimal(repr(result)) != value:
-		raise ValueError(f"{plain(value)} has more digits than a JSON number carries")
-	return result
 
 
 def unreadable() -> Failure:

@@ -6,6 +6,7 @@ an option: `idempotency="conflict"` (default) or `"replay"`.
 
 import base64
 import hashlib
+import hmac
 import io
 import json
 import uuid
@@ -18,7 +19,7 @@ from xml.sax.saxutils import quoteattr as attribute
 from fiscal_integration.fiscal.mexico import rfc
 from fiscal_integration.fiscal.money import plain
 from fiscal_integration.sandbox.facturapi_rules import InvoiceRules, Refusal, totals
-from fiscal_integration.sandbox.kernel import Answer, Drop, Emulator
+from fiscal_integration.sandbox.kernel import Answer, Emulator
 from fiscal_integration.sandbox.pdf import Page
 
 ISSUER = {"tax_id": "EKU9003173C9", "legal_name": "SANDBOX SIN VALIDEZ FISCAL", "tax_system": "601"}
@@ -57,7 +58,7 @@ class FacturapiEmulator(Emulator):
 	def ledger(self):
 		"""Documents that were stamped, or are being stamped."""
 		with self.lock:
-			self._recover()
+			self.settle()
 			return [
 				{
 					"id": entry["id"],
@@ -77,53 +78,35 @@ class FacturapiEmulator(Emulator):
 
 	# -- one request -------------------------------------------------------------------------------------
 
-	def handle(self, method, path, query, headers, body):
-		log = {"X-Facturapi-Log-Id": uuid.uuid4().hex}
-		operation = self.operation(method, path)
-		fault = self.take_fault(operation, body.decode(errors="replace") + path)
-		kind = fault.kind if fault else ""
-		if kind == "slow":
-			self.sleep(float(fault.options.get("delay", 1)))
-		if kind == "lost_before_commit":
-			raise Drop
-		if kind == "status":
-			return self._ordered(fault, log)
-		if kind == "malformed_before_commit":
-			return Answer(200, "<html>garbage", log)
-		try:
-			answer = self._route(operation, method, path, query, headers, body, fault)
-		except Refusal as refusal:
-			answer = Answer(refusal.status, refusal.body())
-		answer.headers = {**answer.headers, **log}
-		if kind == "lost_after_commit":
-			raise Drop
-		if kind == "status_after_commit":
-			return self._ordered(fault, log)
-		if kind == "malformed":
-			return Answer(200, '{"id": "5f7d8b1e', log)
-		if kind == "empty":
-			return Answer(200, b"", log)
-		if isinstance(answer.body, dict) and answer.status < 300:
-			if kind == "no_uuid":
-				answer.body = {**answer.body, "uuid": None}
-			if kind == "wrong_livemode":
-				answer.body = {**answer.body, "livemode": not answer.body.get("livemode")}
-			if kind == "wrong_total":
-				answer.body = {**answer.body, "total": float(answer.body["total"]) + 1}
-		return answer
+	def answer_headers(self):
+		return {"X-Facturapi-Log-Id": uuid.uuid4().hex}
 
-	@staticmethod
-	def _ordered(fault, headers):
+	def serve(self, operation, method, path, query, headers, body, fault):
+		try:
+			return self._route(operation, method, path, query, headers, body, fault)
+		except Refusal as refusal:
+			return Answer(refusal.status, refusal.body())
+
+	def ordered(self, fault):
 		status = int(fault.options.get("status", 500))
 		code = fault.options.get("code") or {429: "rate_limit_exceeded", 401: "api_key_invalid"}.get(
 			status, "internal_error"
 		)
-		if "retry_after" in fault.options:
-			headers = {**headers, "Retry-After": fault.options["retry_after"]}
-		return Answer(status, Refusal(status, code, "Falla ordenada en el sandbox").body(), headers)
+		return Answer(status, Refusal(status, code, "Falla ordenada en el sandbox").body())
 
-	@staticmethod
-	def operation(method, path):
+	def spoil(self, kind, body):
+		if kind == "no_uuid":
+			return {**body, "uuid": None}
+		if kind == "wrong_livemode":
+			return {**body, "livemode": not body.get("livemode")}
+		if kind == "wrong_total":
+			return {**body, "total": float(body["total"]) + 1}
+		return body
+
+	def signature(self, secret, body):
+		return "Facturapi-Signature", hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+	def operation(self, method, path):
 		parts = path.strip("/").split("/")[1:]
 		head = parts[0] if parts else ""
 		if head != "invoices":
@@ -143,7 +126,7 @@ class FacturapiEmulator(Emulator):
 			raise Refusal(404, "not_found", "Ruta no encontrada")
 		parts = parts[1:]
 		with self.lock:
-			self._recover()
+			self.settle()
 			if parts == ["check"]:
 				return Answer(200, {"ok": True})
 			if parts == ["organizations", "me"]:
@@ -312,7 +295,7 @@ class FacturapiEmulator(Emulator):
 			f"&tt={Decimal(str(entry['total'])):.6f}&fe={seal[-8:]}"
 		)
 
-	def _recover(self):
+	def settle(self):
 		"""What 202 promised, once its time has come (1.6)."""
 		for invoice_id, (due, outcome) in list(self.recoveries.items()):
 			if due <= self.clock.now():
@@ -322,6 +305,16 @@ class FacturapiEmulator(Emulator):
 					self._stamp(entry)
 				else:
 					entry["status"] = "failed"
+				self.notify(
+					{
+						"id": uuid.uuid4().hex[:24],
+						"created_at": iso(self.clock.now()),
+						"livemode": entry["livemode"],
+						"organization": entry["organization"],
+						"type": "invoice.status_updated",
+						"data": {"type": "invoice", "object": public(entry)},
+					}
+				)
 		for entry in self.invoices.values():
 			asked = entry.get("cancellation", {}).get("requested_at")
 			if asked and entry["cancellation_status"] == "pending":
@@ -413,7 +406,6 @@ def public(entry: dict) -> dict:
 
 
 def iso(moment: datetime) -> str:
-
 	return (
 		moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 	)

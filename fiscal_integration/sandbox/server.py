@@ -9,12 +9,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from fiscal_integration.sandbox.conteo import ConteoEmulator
 from fiscal_integration.sandbox.facturapi import FacturapiEmulator
 from fiscal_integration.sandbox.kernel import FAULTS, Answer, Clock, Drop, Emulator, Fault
 
-EMULATORS: tuple[type[Emulator], ...] = (FacturapiEmulator,)
+EMULATORS: tuple[type[Emulator], ...] = (FacturapiEmulator, ConteoEmulator)
 NOTICE = "SANDBOX: nothing here has fiscal validity"
 MAX_BODY = 10 * 1024 * 1024
+TICK_SECONDS = 1
 
 
 class Sandbox:
@@ -41,7 +43,17 @@ class Sandbox:
 	def start(self):
 		self._woken.clear()
 		self._listen()
+		threading.Thread(target=self._tick, daemon=True).start()
 		return self
+
+	def _tick(self):
+		while not self._woken.wait(TICK_SECONDS):
+			self.tick()
+
+	def tick(self):
+		"""Let what happens by itself happen: webhooks that are due."""
+		for emulator in self.emulators.values():
+			emulator.tick()
 
 	def stop(self):
 		self._woken.set()
@@ -105,8 +117,13 @@ class Sandbox:
 		with emulator.lock:
 			emulator.faults.append(Fault(kind, operation, times, match, options))
 
+	def deliveries(self, provider: str) -> list[dict]:
+		"""The webhooks of a provider: url, body, the HTTP status of each attempt (0: nobody answered)."""
+		return list(self.emulators[provider].deliveries)
+
 	def advance(self, seconds: float):
 		self.clock.advance(seconds)
+		self.tick()
 
 	def reset(self):
 		self.clock.offset *= 0
@@ -117,7 +134,7 @@ class Sandbox:
 	# -- over HTTP ---------------------------------------------------------------------------------------
 
 	def control(self, method: str, path: str, query: dict, body: bytes) -> Answer:
-		"""`/_control/…`, for other processes: ledger, requests, faults, clock, reset."""
+		"""`/_control/…`, for other processes: ledger, requests, deliveries, stats, options, faults, clock, reset."""
 		parts = path.strip("/").split("/")[1:]
 		what, provider = (*parts, "", "")[:2]
 		if what == "clock" and method == "POST":
@@ -132,6 +149,15 @@ class Sandbox:
 				return Answer(200, emulator.ledger())
 			if what == "requests" and method == "GET":
 				return Answer(200, list(emulator.requests))
+			if what == "deliveries" and method == "GET":
+				return Answer(200, self.deliveries(provider))
+			if what == "stats" and method == "GET":
+				return Answer(
+					200, {"max_in_flight": emulator.max_in_flight, "issued": len(emulator.ledger())}
+				)
+			if what == "options" and method == "POST":
+				self.set_option(provider, **json.loads(body))
+				return Answer(200, {"ok": True})
 			if what == "faults" and method == "POST":
 				try:
 					self.fault(provider, **json.loads(body))

@@ -1,0 +1,108 @@
+"""RUC, the Panamanian taxpayer's number, and its verification digits, the DV (panama.md 5.2)."""
+
+import re
+from dataclasses import dataclass
+
+NATURAL = 1
+JURIDICAL = 2
+LONGEST = 20
+
+_PROVINCE = r"(?:1[0-3]|[1-9])"
+_PERSON = re.compile(
+	rf"(?P<province>{_PROVINCE})?-?(?P<letters>PE|AV|PI|NT|E|N)?-(?P<book>[0-9]{{1,4}})-(?P<page>[0-9]{{1,6}})"
+)
+_COMPANY = re.compile(r"(?P<roll>[1-9][0-9]{0,9})-(?P<image>[0-9]{1,4})-(?P<entry>[0-9]{1,6})")
+
+# Which letters stand behind a province, and which stand alone.
+_WITH_PROVINCE = ("AV", "PI", "NT")
+_ALONE = ("PE", "E", "N")
+_LETTER_CODES = {"": "00", "AV": "15", "N": "40", "NT": "43", "E": "50", "PE": "75", "PI": "79"}
+
+# Two digits of an old number, as the DGI replaces them before it computes.
+_OLD_PAIRS = {
+	"00": "00",
+	**{str(old): f"{new:02d}" for old, new in zip(range(10, 19), range(1, 10), strict=True)},
+	**{str(old): f"{new:02d}" for old, new in zip(range(19, 23), range(1, 5), strict=True)},
+	**{str(old): f"{new:02d}" for old, new in zip(range(23, 26), range(7, 10), strict=True)},
+	**{str(old): f"{new:02d}" for old, new in zip(range(26, 34), range(2, 10), strict=True)},
+	**{str(old): f"{new:02d}" for old, new in zip(range(34, 43), range(1, 10), strict=True)},
+	**{str(old): f"{new:02d}" for old, new in zip(range(43, 50), range(1, 8), strict=True)},
+}
+
+
+@dataclass(frozen=True)
+class Ruc:
+	"""A RUC in one of the DGI's forms. `taxpayer_type` is 1 (natural) or 2 (juridical), as dTipoRuc has it."""
+
+	text: str
+	taxpayer_type: int
+	parts: tuple[str, ...]
+
+
+def parse(text: str) -> Ruc | None:
+	"""`text` as a RUC, or None when it has none of the forms.
+
+	A number of three groups of digits is a person's when it begins with a province (1 to 13) and its book
+	and page are as short as an identity card's; else a company's.
+	"""
+	if not text or len(text) > LONGEST:
+		return None
+	person = _PERSON.fullmatch(text)
+	if person:
+		province, letters = person["province"] or "", person["letters"] or ""
+		hyphens = text.count("-")
+		fits = {
+			"": bool(province) and hyphens == 2,
+			**{letter: bool(province) and hyphens in (2, 3) for letter in _WITH_PROVINCE},
+		}.get(letters, False)
+		alone = letters in _ALONE and not province and not text.startswith("-")
+		if fits or alone:
+			return Ruc(text, NATURAL, (province, letters, person["book"], person["page"]))
+	company = _COMPANY.fullmatch(text)
+	if company:
+		return Ruc(text, JURIDICAL, (company["roll"], company["image"], company["entry"]))
+	return None
+
+
+def is_valid(text: str) -> bool:
+	return parse(text) is not None
+
+
+def verification_digits(ruc: str, taxpayer_type: int) -> str:
+	"""The two digits (DV) of `ruc`. Raises ValueError for what is no RUC of that type.
+
+	The type has to be told: 8-442-445 can be a person's or an old company's.
+	"""
+	digits = _natural_digits(ruc) if int(taxpayer_type) == NATURAL else _juridical_digits(ruc)
+	old = digits[3:5] == "00" and digits[5] < "5" if int(taxpayer_type) == JURIDICAL else False
+	if old:
+		digits = digits[:5] + _OLD_PAIRS.get(digits[5:7], digits[5:7]) + digits[7:]
+	first = _digit(digits, old)
+	return first + _digit(digits + first, old)
+
+
+def _natural_digits(ruc: str) -> str:
+	found = parse(ruc)
+	if not found or found.taxpayer_type != NATURAL:
+		raise ValueError(f"{ruc} is no RUC of a natural person, such as 8-442-445")
+	province, letters, book, page = found.parts
+	return f"5{int(province or 0):02d}{_LETTER_CODES[letters]}{int(book):03d}{int(page):05d}"
+
+
+def _juridical_digits(ruc: str) -> str:
+	company = _COMPANY.fullmatch(ruc or "")
+	if not company or len(ruc) > LONGEST:
+		raise ValueError(f"{ruc} is no RUC of a company, such as 155596713-2-2015")
+	return company["roll"].zfill(10) + company["image"].zfill(4) + company["entry"].zfill(6)
+
+
+def _digit(digits: str, old: bool) -> str:
+	total, weight, repeated = 0, 2, False
+	for character in reversed(digits):
+		total += int(character) * weight
+		if old and weight == 11 and not repeated:
+			repeated = True
+		else:
+			weight += 1
+	remainder = total % 11
+	return str(11 - remainder) if remainder > 1 else "0"
