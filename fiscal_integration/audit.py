@@ -62,8 +62,8 @@ class Recorder:
 		"""
 		for exchange in self.exchanges[self.kept :]:
 			_insert(self, exchange, document)
-			self.kept += 1
 		frappe.db.commit()
+		self.kept = len(self.exchanges)
 
 
 def _insert(recorder: Recorder, exchange: Exchange, document):

@@ -60,8 +60,24 @@ def create(doc) -> str:
 	The row is written as it is: it holds nothing that a person entered and Frappe would have to validate, and
 	the till waits for it. Raises frappe.UniqueValidationError when the invoice has one.
 	"""
+	base = recurring.period_key(doc)
+	if base:
+		reference, other = recurring.reference_for(external_reference(doc, base))
+		if not other:
+			row = _new_row(doc, reference)
+			try:
+				return _insert(row)
+			except frappe.UniqueValidationError:
+				# Two jobs make the same period's invoice at the same moment; this one's snapshot may be too old
+				# to see the other.
+				other = frappe.db.get_value(DOCTYPE, {"external_reference": reference}, "reference_name")
+		return _insert_second_of_period(doc, other or _("Another one"))
+	return _insert(_new_row(doc, external_reference(doc)))
+
+
+def _new_row(doc, reference: str):
 	row = frappe.new_doc(DOCTYPE)
-	reference = external_reference(doc)
+	now = now_datetime()
 	row.update(
 		{
 			"name": doc.get("fiscal_document") or frappe.generate_hash(length=10),
@@ -71,39 +87,51 @@ def create(doc) -> str:
 			"company": doc.company,
 			"kind": mapping.kind_of(doc).value,
 			"status": lifecycle.QUEUED,
-			"status_since": now_datetime(),
+			"status_since": now,
 			"device": _device(doc),
 			"external_reference": reference,
 			"idempotency_key": hashlib.sha256(reference.encode()).hexdigest()[:40],
 			"currency": doc.currency,
 			"total": abs(doc.grand_total),
-			"next_attempt": now_datetime(),
+			"next_attempt": now,
 			"requested_by": frappe.session.user,
 			"corrects": _corrected(doc),
 		}
 	)
+	return row
+
+
+def _insert(row) -> str:
 	row.set_user_and_timestamp()
 	row.db_insert()
-	enqueue_after_commit(row.name)
+	if row.status == lifecycle.QUEUED:
+		enqueue_after_commit(row.name)
 	return row.name
 
 
-def external_reference(doc) -> str:
+def _insert_second_of_period(doc, other: str) -> str:
+	"""A recurring sale whose period has its document: not sent, but put before a person."""
+	row = _new_row(doc, external_reference(doc))
+	row.update({"status": lifecycle.REJECTED, "next_attempt": None})
+	message = _(
+		"{0} is the invoice of this period already. Cancel this one; or, if it is a sale of its own, send it."
+	).format(other)
+	_note(row, Failure(ErrorClass.REJECTED, message, "second_of_period"))
+	_insert(row)
+	write_projection(row)
+	audit.log_failure(f"{doc.name}: not sent", message, document=row)
+	return row.name
+
+
+def external_reference(doc, period: tuple[str, ...] = ()) -> str:
 	"""Our name for the document at the provider: readable, and the same whenever it is made again.
 
-	That of a recurring sale names its period. The creation time is part of all others because ERPNext gives
-	the name of a deleted invoice to the next one.
+	That of a recurring sale names who repeats it and the `period`. The creation time is part of all because
+	ERPNext gives the name of what was deleted to the next one.
 	"""
-	period = recurring.period_key(doc)
-	parts = (
-		(doc.company, doc.doctype, *period, PURPOSE)
-		if period
-		else (doc.company, doc.doctype, doc.name, str(get_datetime(doc.creation)), PURPOSE)
-	)
-	digest = hashlib.sha256("|".join(parts).encode()).hexdigest()
-	if not period:
-		return f"{doc.name[:80]}.{digest[:16]}"
-	return recurring.unused(f"{'-'.join(period[:2])[:80]}.{digest[:16]}")
+	parts = period or (doc.name, str(get_datetime(doc.creation)))
+	digest = hashlib.sha256("|".join((doc.company, doc.doctype, *parts, PURPOSE)).encode()).hexdigest()
+	return f"{'-'.join(parts[: len(parts) - 1])[:80]}.{digest[:16]}"
 
 
 def _device(doc) -> str | None:
@@ -247,21 +275,36 @@ def call(work: Work, live: bool = True):
 
 
 def finish(work: Work):
-	"""Record what was exchanged, then apply what came of it. Commits."""
+	"""Record what was exchanged, then apply what came of it, each again when the database asks for it.
+
+	Commits. The provider is not called again, whatever happens.
+	"""
+	_try_again(lambda: work.recorder.keep(work.row), "Exchange could not be recorded", work.row.name)
 	if work.error:
-		work.recorder.keep(work.row)
 		audit.log_failure(
 			f"{work.provider.label}: internal error", str(work.error), work.recorder, work.row, work.error
 		)
 		frappe.db.commit()
-	work.recorder.keep(work.row)
-	if work.sent and not work.error:
+	elif work.sent:
 		source = work.provider.connection.source
 		if work.failure and work.failure.down:
 			circuit.failed(source, work.recorder.redact(translated(work.failure.message, _)))
 		else:
 			circuit.succeeded(source)
-	_apply_safely(work)
+	# Where it cannot be stored the row stays claimed; when its lease ends the provider is asked about it.
+	if _try_again(lambda: _apply(work), "Outcome could not be stored", work.row.name):
+		project(work.row.name)
+
+
+def _try_again(step, title: str, name: str):
+	"""What `step` returns; None, and an Error Log, when it failed APPLY_TRIES times."""
+	for attempt in range(APPLY_TRIES):
+		try:
+			return step()
+		except Exception as error:
+			frappe.db.rollback()
+			if attempt == APPLY_TRIES - 1:
+				log(title, name, error)
 
 
 def claim(name: str, device: str | None = None):
@@ -441,20 +484,6 @@ def _to_rejected(row, problems: tuple[Problem, ...]):
 
 
 # -- what came back --------------------------------------------------------------------------------------
-
-
-def _apply_safely(work: Work):
-	"""Apply, again when the database asked for it. The provider is not called again, whatever happens."""
-	for attempt in range(APPLY_TRIES):
-		try:
-			if _apply(work):
-				project(work.row.name)
-			return
-		except Exception as error:
-			frappe.db.rollback()
-			if attempt == APPLY_TRIES - 1:
-				# The row stays claimed; when its lease ends it is asked about, never sent again blind.
-				log("Outcome could not be stored", work.row.name, error)
 
 
 def _apply(work: Work) -> bool:
@@ -649,7 +678,10 @@ def log(title: str, name: str, error: Exception):
 def project(name: str):
 	"""Show the row on its invoice, in a transaction of its own. The sweep repeats it when it fails."""
 	try:
+		frappe.db.commit()
 		row = frappe.get_doc(DOCTYPE, name)
+		if row.projected and is_projected(row):
+			return
 		write_projection(row)
 		# Not when another worker has moved it on meanwhile: what it has now is not what was shown.
 		unchanged = {"name": name, "modified": row.modified}
@@ -666,6 +698,13 @@ def project(name: str):
 	except Exception as error:
 		frappe.db.rollback()
 		log("Invoice could not be updated", name, error)
+
+
+def is_projected(row) -> bool:
+	"""Whether the invoice shows the row as it is."""
+	wanted = projection(row)
+	shown = frappe.db.get_value(row.reference_doctype, row.reference_name, list(wanted), as_dict=True)
+	return not shown or all((shown[field] or None) == (value or None) for field, value in wanted.items())
 
 
 def project_after_commit(name: str):

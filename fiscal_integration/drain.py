@@ -24,6 +24,7 @@ DRAIN_SECONDS = 20
 """A drain gives its worker back after this, and queues itself again when something is left."""
 AHEAD = 3
 """Rows claimed beyond those in the air, so that a free slot need not wait for the database."""
+REPAIR_HOURS = 3
 BATCH_LIMIT_SECONDS = 6 * 3600
 BATCH_HORIZON_SECONDS = 900
 """A batch waits for what is tried again within this; what waits longer is told as still waiting."""
@@ -51,6 +52,27 @@ def sweep():
 	):
 		dispatch.project(name)
 	finish_batches()
+
+
+def repair_projections():
+	"""Show again what a save of the whole invoice has overwritten: the last resort behind
+	overrides.invoice.restore_projection, should that have been lost with its process."""
+	since = add_to_date(now_datetime(), hours=-REPAIR_HOURS)
+	for doctype in ("POS Invoice", "Sales Invoice"):
+		names = frappe.db.sql(
+			f"""
+			select document.name from `tab{doctype}` invoice
+			join `tabFiscal Document` document
+				on document.reference_doctype = %s and document.reference_name = invoice.name
+			where invoice.modified >= %s and document.projected = 1
+				and document.status != coalesce(invoice.fiscal_status, '')
+			limit {SWEEP_LIMIT}
+			""",
+			(doctype, since),
+			pluck=True,
+		)
+		for name in names:
+			dispatch.project(name)
 
 
 def _sweep_company(company, rows):

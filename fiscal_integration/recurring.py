@@ -1,7 +1,10 @@
-"""Sales that Auto Repeat and Subscription make: one per period, whatever runs twice (seed 004)."""
+"""Sales that Auto Repeat and Subscription make: issued once per period, whatever runs twice (seed 004).
+
+A second invoice of a period is not stopped, since Auto Repeat switches itself off when one fails: it is
+submitted, and its fiscal document waits for a person instead of being sent.
+"""
 
 import frappe
-from frappe import _
 from frappe.utils import get_datetime, getdate
 
 from fiscal_integration.fiscal import lifecycle
@@ -41,27 +44,19 @@ def _period(repeat, day) -> str:
 	return str(day)
 
 
-def unused(reference: str) -> str:
-	"""`reference`, or with a number behind it when what bore it was withdrawn before anything was issued.
+def reference_for(base: str) -> tuple[str, str]:
+	"""The reference of a period's document, and the invoice that has it already (empty when none has).
 
-	Throws when the period has its document, or is about to.
+	What was withdrawn before anything was issued has given the period free; its own reference it keeps.
 	"""
-	candidate, number = reference, 1
+	candidate, number = base, 1
 	while True:
 		other = frappe.db.get_value(
 			"Fiscal Document", {"external_reference": candidate}, ["status", "reference_name"], as_dict=True
 		)
 		if not other:
-			return candidate
+			return candidate, ""
 		if other.status != lifecycle.WITHDRAWN:
-			raise AlreadyInvoiced(
-				_(
-					"{0} is the invoice of this period already. Cancel it first, or leave this one out."
-				).format(other.reference_name)
-			)
+			return candidate, other.reference_name
 		number += 1
-		candidate = f"{reference}.{number}"
-
-
-class AlreadyInvoiced(frappe.ValidationError):
-	"""A second invoice of a period that has one: the one failure of ours that stops a sale, since it is none."""
+		candidate = f"{base}.{number}"

@@ -11,6 +11,7 @@ def sweep():
 
 
 def alert():
-	"""Every hour: tell people of what needs them, and of certificates that end."""
+	"""Every hour: tell people of what needs them, and of certificates that end; mend what invoices show."""
+	drain.repair_projections()
 	alerts.dead_letters()
 	alerts.expiries()

@@ -1,7 +1,7 @@
 """What we hang on POS Invoice and Sales Invoice: the same, since both are sales.
 
-Only the check before submit, where the cashier can mend, a period's second invoice, and the checks before
-cancelling and deleting throw. Nothing else may ever stop a sale or a POS Closing (invariant 8).
+Only the check before submit, where the cashier can mend, and the checks before cancelling and deleting
+throw. Nothing else may ever stop a sale or a POS Closing (invariant 8).
 """
 
 from zoneinfo import ZoneInfo
@@ -10,7 +10,7 @@ import frappe
 from frappe import _
 from frappe.utils import get_system_timezone, now_datetime
 
-from fiscal_integration import audit, connection, dispatch, mapping, recurring
+from fiscal_integration import audit, connection, dispatch, mapping
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
 from fiscal_integration.fiscal.words import translated
@@ -55,10 +55,7 @@ def check_before_submit(doc, method=None):
 		if doc.doctype == "Sales Invoice" and doc.get("is_consolidated"):
 			# Made by a closing, even if it does not stand for what it should: nobody is there to mend it.
 			return
-		dispatch.external_reference(doc)
 		problems = _problems(doc, record)
-	except recurring.AlreadyInvoiced:
-		raise
 	except Exception as error:
 		_note(doc, "Fiscal check failed", error)
 		return
@@ -86,22 +83,22 @@ def create_fiscal_document(doc, method=None):
 	try:
 		# One statement: when it fails, the database undoes that one alone, and the sale goes on.
 		dispatch.create(doc)
-	except recurring.AlreadyInvoiced:
-		raise
 	except Exception as error:
-		if isinstance(error, frappe.UniqueValidationError) and recurring.period_key(doc):
-			# Two jobs made the same period's invoice at the same moment: the first one has it.
-			raise recurring.AlreadyInvoiced(_("This period has its invoice already.")) from None
 		_note(doc, "Fiscal document was not created", error)
 		doc.db_set({"fiscal_document": None, "fiscal_status": None}, update_modified=False, notify=False)
 
 
 def restore_projection(doc, method=None):
-	"""ERPNext saved the whole invoice, perhaps with fiscal fields that it had read before we wrote them."""
+	"""ERPNext saved the whole invoice, perhaps with fiscal fields that it had read before we wrote them.
+
+	A POS Closing does so in one long transaction, which sees our row as it was when it began. So the row is
+	read again once that is committed; taking a lock on it instead might cost the closing a deadlock.
+	"""
 	try:
 		row = dispatch.find(doc.doctype, doc.name)
 		if row:
 			dispatch.write_projection(row)
+			dispatch.project_after_commit(row.name)
 	except Exception as error:
 		_note(doc, "Fiscal fields were not restored", error)
 

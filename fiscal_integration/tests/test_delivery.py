@@ -21,14 +21,7 @@ SOURCE = (connection.SETTINGS, connection.SETTINGS)
 class DeliveryCase(FiscalTestCase):
 	def setUp(self):
 		super().setUp()
-		# What other tests left behind is not part of what is drained here.
-		frappe.db.set_value(
-			dispatch.DOCTYPE,
-			{"status": ("in", lifecycle.DUE)},
-			{"next_attempt": add_to_date(now_datetime(), days=30), "device": None},
-			update_modified=False,
-		)
-		frappe.db.commit()
+		self.set_others_aside()
 		self.drains = []
 		queue = patch.object(drain, "enqueue_drain", side_effect=lambda *args: self.drains.append(args))
 		queue.start()

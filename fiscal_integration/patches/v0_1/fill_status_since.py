@@ -4,7 +4,4 @@ import frappe
 
 
 def execute():
-	document = frappe.qb.DocType("Fiscal Document")
-	frappe.qb.update(document).set(document.status_since, document.modified).where(
-		document.status_since.isnull()
-	).run()
+	frappe.db.sql("update `tabFiscal Document` set status_since = modified where status_since is null")

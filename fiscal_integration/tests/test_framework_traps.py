@@ -1,0 +1,252 @@
+"""What Frappe does behind one's back (frappe.md 4.1, 4.6), and that it costs no document."""
+
+import threading
+import time
+from contextlib import suppress
+from unittest.mock import patch
+
+import frappe
+from frappe.utils import background_jobs, now_datetime, nowdate
+
+from fiscal_integration import dispatch, drain, sample
+from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.providers.facturapi import Facturapi
+from fiscal_integration.testing import FiscalTestCase
+
+CASHIER = "cashier@example.com"
+runs = []
+
+
+def process_then_deadlock(document):
+	"""A job that fails in the way of a deadlock once all is done: Frappe rolls back and runs all of it again."""
+	runs.append(document)
+	dispatch.process(document)
+	if len(runs) < 4:
+		raise frappe.RetryBackgroundJobError("after the provider answered")
+
+
+class TestFrameworkTraps(FiscalTestCase):
+	def run_as_frappe_does(self, method, **kwargs):
+		"""As a worker runs it: a connection of its own, which Frappe throws away before it runs it again."""
+		site = frappe.local.site
+
+		def work():
+			# After the second run Frappe 15.50 stumbles over its own thrown-away connection.
+			with suppress(RuntimeError):
+				background_jobs.execute_job(site, method, None, "test", kwargs, user="Administrator")
+
+		with patch.object(background_jobs.time, "sleep"):
+			worker = threading.Thread(target=work)
+			worker.start()
+			worker.join(60)
+
+	def test_a_job_that_frappe_runs_again_sends_nothing_twice(self):
+		_, row = self.sell()
+		runs.clear()
+		self.run_as_frappe_does(f"{__name__}.process_then_deadlock", document=row.name)
+		self.assertEqual(len(runs), 4)
+		self.assertEqual(self.fresh(row).status, lifecycle.ISSUED)
+		self.assertEqual(len(self.requests_to("/v2/invoices")), 1)
+
+	def test_nor_when_nothing_could_be_stored_before_it_ran_again(self):
+		_, row = self.sell()
+		runs.clear()
+		with patch.object(dispatch, "_apply", side_effect=frappe.QueryDeadlockError("always")):
+			self.run_as_frappe_does(f"{__name__}.process_then_deadlock", document=row.name)
+		self.assertEqual(self.fresh(row).status, lifecycle.SENDING)
+		self.assertEqual(len(self.requests_to("/v2/invoices")), 1)
+
+	def test_an_exchange_that_cannot_be_recorded_at_once_is_recorded_then(self):
+		from fiscal_integration import audit
+
+		_, row = self.sell()
+		original, failures = audit._insert, [frappe.QueryDeadlockError("1"), frappe.QueryTimeoutError("2")]
+
+		def insert(*args):
+			answer = original(*args)
+			if failures:
+				raise failures.pop()
+			return answer
+
+		with patch.object(audit, "_insert", insert):
+			row = self.run_job(row)
+		self.assertEqual((row.status, row.exchange_count), (lifecycle.ISSUED, 1))
+		self.assertEqual(frappe.db.count("Integration Request", {"fiscal_document": row.name}), 1)
+
+	def test_a_job_that_runs_after_the_invoice_was_cancelled_sends_nothing(self):
+		doc, row = self.sell()
+		doc.cancel()
+		frappe.db.commit()
+		errors = frappe.db.count("Error Log")
+		dispatch.process(row.name)
+		self.assertEqual(self.sandbox.requests("facturapi"), [])
+		self.assertEqual(frappe.db.count("Error Log"), errors)
+
+	def test_nor_one_that_had_claimed_it_while_it_was_cancelled(self):
+		doc, row = self.sell()
+		work = dispatch.begin(row.name)
+		with self.assertRaises(frappe.ValidationError):
+			frappe.get_doc(doc.doctype, doc.name).cancel()
+		frappe.db.rollback()
+		dispatch.call(work)
+		dispatch.finish(work)
+		self.assertEqual(self.fresh(row).status, lifecycle.ISSUED)
+
+	def test_two_transactions_that_both_queue_it(self):
+		"""Frappe looks for a job of the same id when it is asked, not when the job is queued."""
+		_, row = self.sell()
+		patch.stopall()
+		try:
+			background_jobs.get_redis_conn().ping()
+		except Exception:
+			self.skipTest("there is no queue here")
+		with patch("frappe.utils.background_jobs.get_job", return_value=None):
+			for _transaction in range(2):
+				dispatch.enqueue(row.name)
+		for _job in range(2):
+			dispatch.process(row.name)
+		self.assertEqual(len(self.requests_to("/v2/invoices")), 1)
+
+	def test_a_queue_that_is_full_or_gone_stops_no_sale(self):
+		overloaded = getattr(frappe, "QueueOverloaded", frappe.ValidationError)
+		self.set_others_aside()
+		enqueue = dispatch.enqueue_job
+		for error in (overloaded("too many jobs"), ConnectionError("Redis is down"), OSError("broken pipe")):
+			with self.subTest(error):
+				with (
+					patch.object(dispatch, "enqueue", lambda name: enqueue("x.y", "short", name)),
+					patch.object(dispatch, "_queue_answers", return_value=True),
+					patch("frappe.enqueue", side_effect=error),
+				):
+					doc, row = self.sell()
+				self.assertEqual((doc.docstatus, row.status), (1, lifecycle.QUEUED))
+				self.queued.clear()
+				drain.sweep()
+				self.assertIn(row.name, self.queued)
+
+	def test_a_job_that_runs_without_the_cashier(self):
+		if not frappe.db.exists("User", CASHIER):
+			frappe.get_doc(
+				{
+					"doctype": "User",
+					"email": CASHIER,
+					"first_name": "Cashier",
+					"send_welcome_email": 0,
+					"roles": [
+						{"role": "Accounts User"},
+						{"role": "Accounts Manager"},
+						{"role": "Sales User"},
+					],
+				}
+			).insert(ignore_permissions=True)
+		frappe.set_user(CASHIER)
+		try:
+			_, row = self.sell(doctype="Sales Invoice", customer="Papelería del Centro SA de CV")
+		finally:
+			frappe.set_user("Administrator")
+		self.assertEqual(row.requested_by, CASHIER)
+		frappe.set_user("Guest")
+		try:
+			dispatch.process(row.name)
+		finally:
+			frappe.set_user("Administrator")
+		self.assertEqual(self.fresh(row).status, lifecycle.ISSUED)
+
+	def test_a_late_look_up_moves_nothing_backwards(self):
+		_, row = self.sell()
+		self.sandbox.fault("facturapi", "pending", after=3600)
+		row = self.run_job(row)
+		self.turn_time(row)
+		slow = dispatch.begin(row.name)
+		dispatch.call(slow)
+		self.assertTrue(slow.documents)
+		# Its lease ends meanwhile, another worker asks again, and by then it is issued.
+		self.sandbox.advance(3601)
+		self.turn_time(row)
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.ISSUED)
+		dispatch.finish(slow)
+		after = self.fresh(row)
+		self.assertEqual((after.status, after.fiscal_id), (lifecycle.ISSUED, row.fiscal_id))
+		self.assertEqual(after.exchange_count, 3, "its exchange is recorded all the same")
+
+	def test_an_issued_row_is_never_taken_again(self):
+		_, row = self.sell()
+		row = self.run_job(row)
+		frappe.db.set_value(dispatch.DOCTYPE, row.name, "next_attempt", "2020-01-01")
+		frappe.db.commit()
+		with patch.object(Facturapi, "issue") as issue:
+			dispatch.process(row.name)
+		issue.assert_not_called()
+
+
+class TestClosingWhileSending(FiscalTestCase):
+	def test_what_a_long_transaction_overwrote_is_shown_again(self):
+		"""Even when the process died before it could: the hourly repair finds it."""
+		doc, row = self.sell()
+		row = self.run_job(row)
+		frappe.db.set_value(doc.doctype, doc.name, {"fiscal_status": "Queued", "fiscal_id": None})
+		frappe.db.commit()
+		drain.repair_projections()
+		shown = frappe.db.get_value(doc.doctype, doc.name, ["fiscal_status", "fiscal_id"])
+		self.assertEqual(shown, ("Issued", row.fiscal_id))
+
+	def test_a_dozen_invoices_are_closed_while_their_documents_are_on_the_way(self):
+		if not frappe.db.exists("DocType", "POS Closing Entry"):
+			self.skipTest("POS Closing Entry is ERPNext's own: it needs a bench")
+		from erpnext.accounts.doctype.pos_closing_entry.pos_closing_entry import (
+			make_closing_entry_from_opening,
+		)
+
+		frappe.db.set_value("POS Opening Entry", {"status": "Open", "docstatus": 1}, "status", "Closed")
+		till = f"Caja {frappe.generate_hash(length=6)}"
+		sample.ensure_till(till)
+		sample.open_till(till)
+		rows = [self.sell(pos_profile=till)[1] for _ in range(12)]
+		site, path = frappe.local.site, frappe.local.sites_path
+		original = Facturapi.issue
+
+		def issue(provider, body):
+			time.sleep(0.15)
+			return original(provider, body)
+
+		def work(names):
+			frappe.init(site, sites_path=path)
+			frappe.connect()
+			try:
+				for name in names:
+					dispatch.process(name)
+			finally:
+				frappe.destroy()
+
+		names = [row.name for row in rows]
+		with patch.object(Facturapi, "issue", issue):
+			workers = [threading.Thread(target=work, args=(names[index::2],)) for index in range(2)]
+			for worker in workers:
+				worker.start()
+			opening = frappe.get_doc("POS Opening Entry", {"pos_profile": till, "docstatus": 1})
+			closing = make_closing_entry_from_opening(opening)
+			closing.period_end_date, closing.posting_date = now_datetime(), nowdate()
+			for row in closing.payment_reconciliation:
+				row.closing_amount = row.expected_amount
+			closing.insert(ignore_permissions=True)
+			closing.submit()
+			frappe.db.commit()
+			for worker in workers:
+				worker.join(60)
+		closing.reload()
+		self.assertEqual(closing.status, "Submitted", closing.get("error_message"))
+		for row in rows:
+			row = self.fresh(row)
+			self.assertEqual((row.status, len(self.issued_for(row))), (lifecycle.ISSUED, 1))
+			shown = frappe.db.get_value(
+				row.reference_doctype,
+				row.reference_name,
+				["fiscal_status", "fiscal_id", "consolidated_invoice"],
+				as_dict=True,
+			)
+			self.assertEqual((shown.fiscal_status, shown.fiscal_id), ("Issued", row.fiscal_id))
+			self.assertTrue(shown.consolidated_invoice)
+			self.assertIsNone(dispatch.find("Sales Invoice", shown.consolidated_invoice))
+		sample.open_till()
+		frappe.db.commit()
