@@ -155,9 +155,16 @@ def fiscal_view(doctype: str, name: str) -> dict:
 		and row.status == lifecycle.NEEDS_REVIEW
 		and bool(row.fiscal_id),
 		"can_ask": operator and row.status in (lifecycle.PENDING, lifecycle.UNKNOWN, lifecycle.QUEUED),
-		"can_download": issued,
+		"downloads": files.offered(row) if issued else [],
+		"needs_attention": row.status in lifecycle.DEAD_LETTERS,
+		"provider_down": _down_since(row.company) if state.due else None,
 		"can_open": operator,
 	}
+
+
+def _down_since(company: str):
+	record = connection.record_for(company)
+	return circuit.look(circuit.source_of(record)).since if record else None
 
 
 def qr_image(row) -> str | None:

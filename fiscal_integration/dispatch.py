@@ -7,6 +7,7 @@ show it on the invoice (commit). Whatever dies in between leaves a row that the 
 
 import hashlib
 import socket
+import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ HOLD_SECONDS = 600
 """How long a document waits before it is looked at again while its connection is switched off, or while
 the document that it corrects is on its way."""
 APPLY_TRIES = 3
+JOB_ID_SECONDS = 300
 QUEUE_PROBE_SECONDS = 0.25
 SLOT_WAIT_SECONDS = 10
 """How long a claimed row waits for one of its connection's slots; then it is queued again for BUSY_SECONDS."""
@@ -166,9 +168,13 @@ def enqueue(name: str) -> bool:
 
 
 def enqueue_job(method: str, queue: str, job_id: str, **arguments) -> bool:
-	"""Queue a job of ours unless one of that id waits. False when the queue cannot be reached or is full."""
+	"""Queue a job of ours unless one of that id waits. False when the queue cannot be reached or is full.
+
+	A job whose worker was killed counts as running for as long as it may take, so the id changes with the time.
+	"""
 	if not _queue_answers():
 		return False
+	job_id = f"{job_id}-{int(time.time() // JOB_ID_SECONDS)}"
 	try:
 		frappe.enqueue(method, queue=queue, job_id=job_id, deduplicate=True, **arguments)
 		return True

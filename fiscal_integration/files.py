@@ -11,6 +11,12 @@ from fiscal_integration.fiscal.words import translated
 KINDS = ("pdf", "xml")
 
 
+def offered(row) -> list[str]:
+	"""The kinds of files that the row's provider offers."""
+	provider = connection.providers().get(row.provider)
+	return [kind for kind in KINDS if provider and getattr(provider.capabilities, kind)]
+
+
 class NotIssued(frappe.ValidationError):
 	"""The invoice has no fiscal document yet, so that there is no file of it."""
 

@@ -523,11 +523,29 @@ def open_till(profile: str = "", shop: Shop = MEXICO):
 	entry.submit()
 
 
-def draft(doctype: str = "POS Invoice", customer: str = WALK_IN) -> str:
+def draft(doctype: str = "POS Invoice", customer: str = WALK_IN, panama: bool = False) -> str:
 	"""A committed draft to submit by hand, in training and in the browser's tests. Returns its name."""
-	set_up_site()
-	open_till()
+	shop = _open_shop(panama)
 	items = [("CAFE-500", 2, 145.0), ("LIBRO-01", 1, 320.0), ("AGUA-1L", 6, 18.5)]
-	doc = invoice(items=items, doctype=doctype, customer=customer, submit=False)
+	doc = invoice(items=items, doctype=doctype, customer=customer, submit=False, shop=shop)
 	frappe.db.commit()
 	return doc.name
+
+
+def sell(number: int = 1, panama: bool = False) -> list[str]:
+	"""Committed sales to walk-in customers. Returns their names."""
+	shop = _open_shop(panama)
+	names = []
+	for _sale in range(int(number)):
+		names.append(invoice(shop=shop).name)
+		frappe.db.commit()
+	return names
+
+
+def _open_shop(panama) -> Shop:
+	set_up_site()
+	if panama:
+		set_up_panama()
+	shop = PANAMA if panama else MEXICO
+	open_till(shop=shop)
+	return shop

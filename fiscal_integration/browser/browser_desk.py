@@ -1,135 +1,20 @@
 import json
-import os
 import re
 import shutil
 import subprocess
 import tempfile
-import unittest
 from pathlib import Path
 
 import requests
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from fiscal_integration.sandbox import Sandbox
-
-URL = os.environ.get("FISCAL_SITE_URL", "")
-SITE = os.environ.get("FISCAL_SITE", "")
-BENCH = os.environ.get("FISCAL_BENCH_PATH", "")
-SHOTS = os.environ.get("FISCAL_SHOTS", "")
-PASSWORD = os.environ.get("FISCAL_ADMIN_PASSWORD", "admin")
-PATIENCE = 30_000
-WRONG_KEY = "sk_test_Wrong000000000000"
-SETTINGS = "/app/fiscal-integration-settings"
+from fiscal_integration.browser.desk import URL, WRONG_KEY, DeskCase, bench
 
 
-def bench(*command) -> str:
-	"""Run a bench command on the site; its output's last line."""
-	done = subprocess.run(
-		[f"{BENCH}/env/bin/python", "-m", "frappe.utils.bench_helper", "frappe", "--site", SITE, *command],
-		cwd=f"{BENCH}/sites",
-		capture_output=True,
-		text=True,
-		check=False,
-	)
-	if done.returncode:
-		raise AssertionError(f"bench {' '.join(command)}: {done.stderr[-2000:]}")
-	return (done.stdout.strip().splitlines() or [""])[-1].strip().strip('"')
+class TestDesk(DeskCase):
+	"""What an administrator and a cashier do, in their order."""
 
-
-@unittest.skipUnless(URL and SITE and BENCH, "needs a bench: make bench-test runs it")
-class TestDesk(unittest.TestCase):
-	"""What an administrator and a cashier do, in their order: the tests build on each other."""
-
-	@classmethod
-	def setUpClass(cls):
-		bench("execute", "fiscal_integration.sample.set_up_site")
-		cls.sandbox = Sandbox().start()
-		cls.addClassCleanup(cls.sandbox.stop)
-		cls.key = cls.sandbox.secret_key("facturapi")
-		cls.playwright = sync_playwright().start()
-		cls.addClassCleanup(cls.playwright.stop)
-		browser = cls.playwright.chromium.launch(
-			executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-		)
-		cls.addClassCleanup(browser.close)
-		cls.context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")
-		cls.page = cls.context.new_page()
-		cls.page.set_default_timeout(PATIENCE)
-		cls.answers, cls.errors = [], []
-		cls.page.on("response", cls.keep)
-		cls.page.on("pageerror", lambda error: cls.errors.append(str(error)))
-		cls.log_in()
-
-	@classmethod
-	def keep(cls, response):
-		"""Every answer of the site, to look for the secret in."""
-		kind = response.headers.get("content-type", "")
-		if "json" in kind or "html" in kind:
-			try:
-				cls.answers.append(response.text())
-			except Exception:
-				# A redirect or an answer that navigation threw away has no body to look at.
-				return
-
-	@classmethod
-	def log_in(cls):
-		cls.page.goto(f"{URL}/login")
-		cls.page.fill("#login_email", "Administrator")
-		cls.page.fill("#login_password", PASSWORD)
-		cls.page.click(".btn-login:visible")
-		cls.page.wait_for_url(re.compile("/app"))
-
-	def shot(self, name):
-		if SHOTS:
-			self.page.screenshot(path=f"{SHOTS}/{name}.png")
-
-	def open_settings(self):
-		self.page.goto(URL + SETTINGS)
-		self.page.wait_for_selector(".fiscal-status")
-		self.page.wait_for_load_state("networkidle")
-
-	def save(self):
-		self.page.evaluate("() => cur_frm.save().catch(() => null)")
-		self.page.wait_for_load_state("networkidle")
-
-	def set(self, **values):
-		self.page.evaluate("values => cur_frm.set_value(values)", values)
-		self.page.wait_for_load_state("networkidle")
-
-	def parameter(self, key):
-		return self.page.locator(f'[data-fieldname="parameters_html"] [data-fieldname="{key}"] input')
-
-	def dialog(self) -> str:
-		message = self.page.locator(".modal.show .msgprint, .modal.show .modal-body").first
-		expect(message).to_be_visible()
-		text = message.inner_text()
-		# Bootstrap ignores a wish to hide what is still fading in.
-		self.page.wait_for_timeout(600)
-		self.page.evaluate("() => $('.modal.show').modal('hide')")
-		expect(self.page.locator(".modal.show")).to_have_count(0)
-		return text
-
-	def submit(self, name):
-		"""Press Submit on a POS Invoice's form, and Yes.
-
-		ERPNext's form fills in fields when it opens, and so asks to be saved first.
-		"""
-		self.page.goto(f"{URL}/app/pos-invoice/{name}")
-		self.page.wait_for_selector(".page-actions .primary-action:visible")
-		self.page.wait_for_load_state("networkidle")
-		self.page.wait_for_timeout(1000)
-		save = self.page.locator(".page-actions .primary-action:visible", has_text="Save")
-		if save.count():
-			save.click()
-		self.page.locator(".page-actions .primary-action:visible", has_text="Submit").click()
-		self.page.locator(".modal.show .btn-primary:visible").click()
-
-	def ping(self) -> str:
-		with self.page.expect_response(re.compile("fiscal_integration.api.ping")):
-			self.page.click('button[data-fieldname="ping_server"]')
-		self.page.wait_for_load_state("networkidle")
-		self.page.wait_for_timeout(700)
-		return self.page.locator(".fiscal-ping-result").inner_text()
+	secrets = (WRONG_KEY,)
 
 	# -- the administrator -------------------------------------------------------------------------------
 
@@ -198,12 +83,7 @@ class TestDesk(unittest.TestCase):
 		type(self).invoice = name
 		self.submit(name)
 		expect(self.page.locator(".page-head .indicator-pill", has_text="Paid").first).to_be_visible()
-		for _attempt in range(20):
-			status = bench_status(self.context, name)
-			if status == "Issued":
-				break
-			self.page.wait_for_timeout(1000)
-		self.assertEqual(status, "Issued")
+		self.until(lambda: self.value("POS Invoice", name, "fiscal_status"), "Issued")
 		self.page.goto(f"{URL}/app/pos-invoice/{name}")
 		self.page.get_by_role("tab", name="Fiscal", exact=True).click()
 		expect(self.page.locator(".fiscal-view .indicator-pill.green")).to_contain_text("Issued")
@@ -305,18 +185,4 @@ class TestDesk(unittest.TestCase):
 		expect(self.page.locator(".fiscal-status .indicator-pill.gray")).to_contain_text("Disabled")
 
 	def test_9_no_answer_ever_held_the_secret_and_no_script_failed(self):
-		self.assertGreater(len(self.answers), 20)
-		for answer in self.answers:
-			self.assertNotIn(self.key, answer)
-			self.assertNotIn(WRONG_KEY, answer)
-		ours = [error for error in self.errors if "fiscal" in error.lower()]
-		self.assertEqual(ours, [])
-
-
-def bench_status(context, name):
-	answer = context.request.get(f"{URL}/api/resource/POS Invoice/{name}")
-	return answer.json().get("data", {}).get("fiscal_status")
-
-
-if __name__ == "__main__":
-	unittest.main()
+		self.no_secret_and_no_script_error()

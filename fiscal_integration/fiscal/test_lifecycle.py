@@ -1,8 +1,10 @@
 import unittest
+from pathlib import Path
 from unittest.mock import patch
 
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import ErrorClass, Failure
+from fiscal_integration.providers import load
 
 
 class TestLifecycle(unittest.TestCase):
@@ -95,3 +97,42 @@ class TestLifecycle(unittest.TestCase):
 		seconds = [lifecycle.jittered(100) for _ in range(200)]
 		self.assertTrue(all(100 <= value <= 110 for value in seconds))
 		self.assertGreater(len(set(seconds)), 100)
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "delivery.md"
+
+
+@unittest.skipUnless(PAGE.is_file(), "docs/ is not installed with the app")
+class TestPage(unittest.TestCase):
+	"""The tables in the docs are those of the program."""
+
+	def test_states(self):
+		page = PAGE.read_text(encoding="utf-8")
+		for name, state in lifecycle.STATES.items():
+			followers = ", ".join(state.followers) or "nothing: it is final"
+			self.assertIn(f"| **{name}** | {state.meaning} | {state.todo} | {followers} |", page)
+
+	def test_reactions_and_waits(self):
+		page = PAGE.read_text(encoding="utf-8")
+		for error_class, reaction in lifecycle.REACTIONS.items():
+			waits = ", ".join(map(span, reaction.waits))
+			self.assertIn(
+				f"| {error_class.value} | {reaction.state} | {reaction.meaning} | "
+				f"{waits + ', then Failed' if waits else '-'} |",
+				page,
+			)
+		for state, waits in lifecycle.ASK_WAITS.items():
+			self.assertIn(f"| {state} | {', '.join(map(span, waits))}, and so on |", page)
+
+	def test_the_codes_of_providers(self):
+		for key, provider in load().items():
+			page = (PAGE.parent / f"{key}.md").read_text(encoding="utf-8")
+			for code, rule in provider.errors.items():
+				waits = ", ".join(map(span, rule.waits)) or "-"
+				self.assertIn(f"| `{code}` | {rule.error_class.value} | {rule.remedy} | {waits} |", page)
+
+
+def span(seconds):
+	if seconds < 60:
+		return f"{seconds:g} s"
+	return f"{seconds / 60:g} min" if seconds < 3600 else f"{seconds / 3600:g} h"

@@ -1,7 +1,8 @@
 """Facturapi API v2, as mexico.md section 1 and the official OpenAPI describe it.
 
 Where the public text leaves a gap (what a used idempotency key answers, 1.6), both readings are offered as
-an option: `idempotency="conflict"` (default) or `"replay"`.
+an option: `idempotency="conflict"` (default) or `"replay"`. With `"none"` it issues whatever it is sent, so that
+a client that sends twice is found out.
 """
 
 import base64
@@ -198,7 +199,7 @@ class FacturapiEmulator(Emulator):
 			raise Refusal(400, "invalid_json", "El cuerpo no es JSON válido") from None
 		key = str(data.get("idempotency_key") or "")
 		known = self.invoices.get(self.keys.get((live, key), "")) if key else None
-		if known:
+		if known and self.options.get("idempotency") != "none":
 			if self.options.get("idempotency") == "replay":
 				return Answer(200, public(known))
 			raise Refusal(

@@ -18,6 +18,58 @@ Object.assign(fiscal_integration.connection, {
 		this.offer_providers(frm);
 		this.draw_parameters(frm);
 		this.show_ping(frm);
+		if (!frm.is_new()) await this.show_delivery(frm);
+	},
+
+	// How the connection fares: whether the provider is down, what waits, and where webhooks go.
+	async show_delivery(frm) {
+		const answer = await frappe.call({
+			method: "fiscal_integration.api.connection_status",
+			args: { doctype: frm.doctype, name: frm.docname },
+		});
+		const status = answer.message || {};
+		const escape = frappe.utils.escape_html;
+		const when = (moment) => frappe.datetime.str_to_user(moment);
+		const lines = [];
+		if (status.down) {
+			lines.push(
+				`<div class="fiscal-down alert alert-warning"><b>${__(
+					"The provider is down since {0}.",
+					[when(status.down.since)]
+				)}</b> ${escape(status.down.message)}<br>${__(
+					"Nothing is lost and no attempt is used up. It is probed again at {0}; Ping Server probes it now.",
+					[when(status.down.until)]
+				)}</div>`
+			);
+		}
+		if (status.waiting || status.dead_letters) {
+			lines.push(
+				`<div class="fiscal-counts text-muted">${__("{0} documents wait, {1} need attention.", [
+					status.waiting,
+					status.dead_letters,
+				])} <a href="#" class="fiscal-list">${__("Show them")}</a></div>`
+			);
+		}
+		const field = frm.fields_dict.status_html.$wrapper;
+		field.find(".fiscal-delivery").remove();
+		field.append(`<div class="fiscal-delivery mb-3">${lines.join("")}</div>`);
+		field.find(".fiscal-list").on("click", () => {
+			frappe.set_route("List", "Fiscal Document", {
+				status: ["in", ["Queued", "Sending", "Pending", "Unknown", "Rejected", "Failed", "Needs Review"]],
+			});
+			return false;
+		});
+		const webhook = status.webhook;
+		frm.fields_dict.webhook_html.$wrapper.html(
+			webhook
+				? `<div class="fiscal-webhook mb-3"><label class="control-label">${__(
+						"Address for Webhooks"
+				  )}</label><div><code>${escape(webhook.url)}</code></div><p class="help-box small text-muted">${__(
+						"Enter it at the provider. Refused for lack of a valid signature: {0}.",
+						[webhook.refused]
+				  )}</p></div>`
+				: ""
+		);
 	},
 
 	async company_changed(frm) {

@@ -16,6 +16,9 @@ Object.assign(fiscal_integration.view, {
 			`<span class="indicator-pill ${view.colour}">${__(view.status)}</span>`,
 			`<p class="text-muted">${escape(view.meaning)}</p>`,
 		];
+		if (view.needs_attention) {
+			lines.push(`<p class="fiscal-todo"><b>${escape(view.todo)}</b></p>`);
+		}
 		if (view.qr_image) {
 			lines.push(
 				`<img class="fiscal-qr" alt="${__("QR Code")}" src="${encodeURI(view.qr_image)}"
@@ -32,6 +35,13 @@ Object.assign(fiscal_integration.view, {
 		if (view.error) {
 			const text = escape(view.error).replace(/\n/g, "<br>");
 			lines.push(`<p class="text-danger fiscal-error">${text}</p>`);
+		}
+		if (view.provider_down) {
+			lines.push(
+				`<p class="text-warning fiscal-down">${__("The provider is down since {0}. It is tried again by itself.", [
+					frappe.datetime.str_to_user(view.provider_down),
+				])}</p>`
+			);
 		}
 		if (view.next_attempt) {
 			lines.push(
@@ -50,25 +60,21 @@ Object.assign(fiscal_integration.view, {
 			frappe.show_alert({ message, indicator: "blue" });
 			frm.reload_doc();
 		};
-		if (view.can_download) {
-			for (const [kind, label] of [
-				["pdf", __("Download Fiscal PDF")],
-				["xml", __("Download Fiscal XML")],
-			]) {
-				frm.add_custom_button(
-					label,
-					async () => {
-						const answer = await frappe.call({
-							method: "fiscal_integration.api.fetch_file",
-							args: { doctype, name, kind },
-							freeze: true,
-							freeze_message: __("Fetching the file…"),
-						});
-						window.open(answer.message);
-					},
-					group
-				);
-			}
+		const labels = { pdf: __("Download Fiscal PDF"), xml: __("Download Fiscal XML") };
+		for (const kind of view.downloads) {
+			frm.add_custom_button(
+				labels[kind],
+				async () => {
+					const answer = await frappe.call({
+						method: "fiscal_integration.api.fetch_file",
+						args: { doctype, name, kind },
+						freeze: true,
+						freeze_message: __("Fetching the file…"),
+					});
+					window.open(answer.message);
+				},
+				group
+			);
 		}
 		if (view.can_retry) {
 			frm.add_custom_button(
@@ -83,6 +89,20 @@ Object.assign(fiscal_integration.view, {
 						send
 					);
 				},
+				group
+			);
+		}
+		if (view.can_take_over) {
+			frm.add_custom_button(
+				__("Take Over"),
+				() =>
+					frappe.confirm(
+						__(
+							"Take over the provider's document {0} although it differs from the invoice? Do so only when you compared both and it is this sale.",
+							[view.fiscal_id]
+						),
+						act("take_over", { document: view.name }, __("Taken over"))
+					),
 				group
 			);
 		}
