@@ -28,6 +28,7 @@ ROUND_SECONDS = 25
 ROUNDS = 40
 CALM_AFTER_ROUND = 6
 WARP_SECONDS = 2 * 3600
+LATENCY = 0.15
 
 FAULTS = (
 	("lost_after_commit", {}),
@@ -173,6 +174,9 @@ class Chaos:
 		):
 			circuit.succeeded(source)
 		self.frappe.db.commit()
+		for provider in PROVIDERS:
+			# So that a kill finds requests in the air.
+			self.sandbox.set_option(provider, latency=LATENCY)
 
 	def storm(self):
 		"""Sell, send, and break things until the tills are done and a while longer."""
@@ -201,9 +205,10 @@ class Chaos:
 		while end is None or time.monotonic() < end:
 			if end is None and all(seller.poll() is not None for seller in sellers):
 				end = time.monotonic() + STORM_END_SECONDS * min(1, self.sales / 200)
-			self.harm()
+			for _blow in range(self.dice.randint(1, 4)):
+				self.harm()
 			self.sweep()
-			time.sleep(self.dice.uniform(0.1, 0.5))
+			time.sleep(self.dice.uniform(0.05, 0.3))
 		if any(seller.returncode for seller in sellers):
 			raise SystemExit("A till gave up.")
 		self.sandbox.resume()
@@ -211,7 +216,7 @@ class Chaos:
 	def harm(self):
 		"""One thing that goes wrong."""
 		roll = self.dice.random()
-		if roll < 0.7:
+		if roll < 0.75:
 			kind, options = self.dice.choice(FAULTS)
 			operation = self.dice.choice(("issue", "issue", "issue", "list", "get"))
 			if kind.startswith("pending"):
@@ -219,14 +224,14 @@ class Chaos:
 			provider = self.dice.choice(PROVIDERS)
 			self.sandbox.fault(provider, kind, times=self.dice.randint(1, 4), operation=operation, **options)
 			self.done[kind] += 1
-		elif roll < 0.8 and self.workers:
+		elif roll < 0.83 and self.workers:
 			self.ground.kill(self.workers.pop(self.dice.randrange(len(self.workers))))
 			self.done["worker killed"] += 1
 		elif roll < 0.86:
 			with suppress(Exception):
 				self.ground.flush_redis()
 			self.done["Redis flushed"] += 1
-		elif roll < 0.92:
+		elif roll < 0.9:
 			with suppress(Exception):
 				self.done["database dropped"] += bool(self.ground.drop_database())
 		elif roll < 0.95:

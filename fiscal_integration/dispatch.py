@@ -33,6 +33,7 @@ HOLD_SECONDS = 600
 """How long a document waits before it is looked at again while its connection is switched off, or while
 the document that it corrects is on its way."""
 APPLY_TRIES = 3
+PROJECT_TRIES = 5
 JOB_ID_SECONDS = 300
 QUEUE_PROBE_SECONDS = 0.25
 SLOT_WAIT_SECONDS = 10
@@ -591,6 +592,8 @@ def _apply_document(row, remote: RemoteDocument, now):
 			"The authority did not stamp the document. Check the data and send it again."
 		)
 		_note(row, Failure(ErrorClass.REJECTED, message, "stamping_failed"))
+		row.next_attempt = None
+		audit.log_failure(f"{row.reference_name}: not issued", message, document=row)
 		return
 	if remote.status is RemoteStatus.CANCELLED:
 		_result(row, remote)
@@ -682,28 +685,36 @@ def log(title: str, name: str, error: Exception):
 
 
 def project(name: str):
-	"""Show the row on its invoice, in a transaction of its own. The sweep repeats it when it fails."""
+	"""Show the row on its invoice, in a transaction of its own. The sweep repeats it when it fails.
+
+	Without a lock on the row, which a cancellation takes in the other order: so what was shown may be old by
+	then, and is shown again until it is not.
+	"""
 	try:
-		frappe.db.commit()
-		row = frappe.get_doc(DOCTYPE, name)
-		if row.projected and is_projected(row):
-			return
-		write_projection(row)
-		# Not when another worker has moved it on meanwhile: what it has now is not what was shown.
-		unchanged = {"name": name, "modified": row.modified}
-		frappe.db.set_value(DOCTYPE, unchanged, "projected", 1, update_modified=False)
-		for doctype, document in ((row.reference_doctype, row.reference_name), (DOCTYPE, name)):
-			frappe.publish_realtime(
-				"fiscal_document_update",
-				{"doctype": doctype, "name": document, "status": row.status},
-				doctype=doctype,
-				docname=document,
-				after_commit=True,
-			)
-		frappe.db.commit()
+		for _try in range(PROJECT_TRIES):
+			frappe.db.commit()
+			row = frappe.get_doc(DOCTYPE, name)
+			if row.projected and is_projected(row):
+				return
+			_show(row)
 	except Exception as error:
 		frappe.db.rollback()
 		log("Invoice could not be updated", name, error)
+
+
+def _show(row):
+	write_projection(row)
+	unchanged = {"name": row.name, "modified": row.modified}
+	frappe.db.set_value(DOCTYPE, unchanged, "projected", 1, update_modified=False)
+	for doctype, document in ((row.reference_doctype, row.reference_name), (DOCTYPE, row.name)):
+		frappe.publish_realtime(
+			"fiscal_document_update",
+			{"doctype": doctype, "name": document, "status": row.status},
+			doctype=doctype,
+			docname=document,
+			after_commit=True,
+		)
+	frappe.db.commit()
 
 
 def is_projected(row) -> bool:

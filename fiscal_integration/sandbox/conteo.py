@@ -102,7 +102,7 @@ class ConteoEmulator(Emulator):
 			# The environment is the last character but ten.
 			other = body["cufe"][:55] + {"1": "2", "2": "1"}[body["cufe"][55]] + body["cufe"][56:65]
 			return {**body, "cufe": other + cufe.check_digit(other)}
-		if kind == "wrong_total":
+		if kind == "wrong_total" and "total" in body:
 			return {**body, "total": float(body["total"]) + 1}
 		return body
 

@@ -96,11 +96,13 @@ class FacturapiEmulator(Emulator):
 		return Answer(status, Refusal(status, code, "Falla ordenada en el sandbox").body())
 
 	def spoil(self, kind, body):
+		if isinstance(body.get("data"), list):
+			return {**body, "data": [self.spoil(kind, entry) for entry in body["data"]]}
 		if kind == "no_uuid":
 			return {**body, "uuid": None}
 		if kind == "wrong_livemode":
 			return {**body, "livemode": not body.get("livemode")}
-		if kind == "wrong_total":
+		if kind == "wrong_total" and "total" in body:
 			return {**body, "total": float(body["total"]) + 1}
 		return body
 
