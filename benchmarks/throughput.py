@@ -247,9 +247,7 @@ def run(port, worker, options):
 		f"{rate:.1f} documents a second by one worker, {100 * rate / ceiling:.0f} % of the ceiling of {ceiling:.0f}"
 	)
 	stats = control(port, "stats/facturapi")
-	print(
-		f"{stats['max_in_flight']} requests at once at most; {stats['issued']} documents in the ledger"
-	)
+	print(f"{stats['max_in_flight']} requests at once at most; {stats['issued']} documents in the ledger")
 	print(f"a live sale in the middle was issued after {live:.2f} s")
 	growth = [max(values) - values[min(3, len(values) - 1)] for values in memory.values()]
 	peak = max(max(values) for values in memory.values())

@@ -208,7 +208,7 @@ class Chaos:
 			for _blow in range(self.dice.randint(1, 4)):
 				self.harm()
 			self.sweep()
-			time.sleep(self.dice.uniform(0.05, 0.3))
+			time.sleep(self.dice.uniform(*self.ground.pause))
 		if any(seller.returncode for seller in sellers):
 			raise SystemExit("A till gave up.")
 		self.sandbox.resume()

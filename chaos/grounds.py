@@ -15,6 +15,8 @@ class Ground:
 	"""A site with its Redis and its workers, and the ways to harm them."""
 
 	name = ""
+	pause = (0.05, 0.3)
+	"""Seconds between the blows: a worker of a bench takes longer to come back."""
 	worker_command: tuple[str, ...] = ()
 	cwd = ROOT
 
@@ -107,6 +109,7 @@ class Embedded(Ground):
 
 class Bench(Ground):
 	name = "bench"
+	pause = (0.8, 2.0)
 
 	def __init__(self, path: str, site: str):
 		self.path, self.site = Path(path), site
