@@ -79,7 +79,7 @@ def _store(key: str, event: WebhookEvent, body: bytes):
 
 def enqueue(name: str) -> bool:
 	return dispatch.enqueue_job(
-		"fiscal_integration.webhooks.apply", "short", f"fiscal-webhook-{name}", event=name
+		"fiscal_integration.webhooks.apply", "short", f"fiscal-webhook-{name}", webhook=name
 	)
 
 
@@ -95,14 +95,14 @@ def sweep():
 		enqueue(name)
 
 
-def apply(event: str):
+def apply(webhook: str):
 	"""The job: have the provider asked about the document of an event. Never raises."""
 	try:
-		for document in _take(event):
+		for document in _take(webhook):
 			dispatch.process(document)
 	except Exception as error:
 		frappe.db.rollback()
-		dispatch.log("Webhook could not be applied", event, error)
+		dispatch.log("Webhook could not be applied", webhook, error)
 
 
 def _take(name: str) -> list[str]:

@@ -127,8 +127,9 @@ if command -v chromium >/dev/null && command -v node >/dev/null; then
 	[ -x "$tools/bin/python" ] || { "$python" -m venv "$tools" && "$tools/bin/python" -m pip install -q playwright pytest requests werkzeug qrcode Pillow; } || die "Playwright does not install."
 	web=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 	bench_command --site "$site" serve --port "$web" --noreload >"$logs/web" 2>&1 & pids+=($!)
-	# Not the long queue: what Frappe indexes there after an installation would keep the tills waiting.
+	# The long queue has its own: what Frappe indexes there after an installation would keep the tills waiting.
 	bench_command worker --queue short,default >"$logs/worker" 2>&1 & pids+=($!)
+	bench_command worker --queue long >"$logs/worker-long" 2>&1 & pids+=($!)
 	for _ in $(seq 60); do (exec 3<>"/dev/tcp/127.0.0.1/$web") 2>/dev/null && break; sleep 0.5; done
 	(cd "$copy" && FISCAL_SITE_URL="http://127.0.0.1:$web" FISCAL_SITE="$site" FISCAL_BENCH_PATH="$bench" PYTHONDONTWRITEBYTECODE=1 \
 		timeout 900 "$tools/bin/python" -m pytest --noconftest -p no:cacheprovider -o python_files='browser_*.py' fiscal_integration/browser) >"$logs/browser" 2>&1

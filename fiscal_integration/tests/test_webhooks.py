@@ -20,9 +20,9 @@ class TestWebhooks(FiscalTestCase):
 		super().setUp()
 		self.connect(parameters={"webhook_secret": SECRET})
 		self.applied = []
-		queue = patch.object(webhooks, "enqueue", side_effect=self.applied.append)
-		queue.start()
-		self.addCleanup(queue.stop)
+		self.queue = patch.object(webhooks, "enqueue", side_effect=self.applied.append)
+		self.queue.start()
+		self.addCleanup(self.queue.stop)
 		self.addCleanup(setattr, frappe.local, "request", getattr(frappe.local, "request", None))
 
 	def receive(self, body: bytes, signature=None, provider="facturapi", **environ):
@@ -90,6 +90,22 @@ class TestWebhooks(FiscalTestCase):
 		self.assertEqual(row.status, lifecycle.ISSUED)
 		self.assertTrue(row.fiscal_id)
 		self.assertEqual(self.stored(body).status, "Applied")
+
+	def test_the_job_gets_the_event_through_the_queue(self):
+		"""Some names of arguments Frappe's enqueue keeps for itself: `event` never reached the job."""
+		row, entry = self.pending()
+		self.sandbox.advance(61)
+		self.queue.stop()
+		self.addCleanup(self.queue.start)
+		enqueue = frappe.enqueue
+
+		def at_once(method, **arguments):
+			arguments.pop("deduplicate", None)
+			return enqueue(method, **arguments, now=True)
+
+		with patch.object(frappe, "enqueue", at_once):
+			self.assertEqual(self.receive(self.event(entry, status="valid")), 200)
+		self.assertEqual(self.fresh(row).status, lifecycle.ISSUED)
 
 	def test_the_truth_is_asked_for_and_never_read_from_the_event(self):
 		row, entry = self.pending()
