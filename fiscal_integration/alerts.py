@@ -66,7 +66,7 @@ def dead_letters():
 	]
 	if len(found) > LISTED:
 		lines.append(_("And {0} more: see the list of Fiscal Documents.").format(len(found) - LISTED))
-	_tell(_("{0} sales are without their fiscal document").format(len(found)), lines, DOCTYPE, found[0].name)
+	_tell(_("Sales without their fiscal document: {0}").format(len(found)), lines, DOCTYPE, found[0].name)
 	frappe.db.commit()
 
 

@@ -24,7 +24,7 @@ from fiscal_integration.fiscal.money import decimal, quantize
 from fiscal_integration.fiscal.redaction import redact
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus, differences
 from fiscal_integration.fiscal.words import say, translated
-from fiscal_integration.providers.base import Provider
+from fiscal_integration.providers.base import Held, Provider
 from fiscal_integration.slots import Slots
 
 DOCTYPE = "Fiscal Document"
@@ -499,6 +499,7 @@ def _apply(work: Work) -> bool:
 	row = frappe.get_doc(DOCTYPE, held.name, for_update=True)
 	if (row.status, row.attempts, row.checks) != (held.status, held.attempts, held.checks):
 		frappe.db.rollback()
+		_tell_of_late_answer(work, row)
 		return False
 	now = now_datetime()
 	row.lease_until = None
@@ -525,6 +526,20 @@ def _apply(work: Work) -> bool:
 	row.store()
 	frappe.db.commit()
 	return True
+
+
+def _tell_of_late_answer(work: Work, row):
+	"""An answer that found its row in another's hands. The exchange is recorded; that a document came with it
+	which the row does not hold must not go unseen."""
+	unknown = [entry.fiscal_id for entry in work.documents if entry.fiscal_id not in ("", row.fiscal_id)]
+	if unknown and row.status not in lifecycle.DUE:
+		audit.log_failure(
+			f"{row.reference_name}: {row.status}, but the provider issued {', '.join(unknown)}",
+			_("The answer came when the document was {0} already.").format(_(row.status)),
+			work.recorder,
+			row,
+		)
+		frappe.db.commit()
 
 
 def _apply_failure(row, failure: Failure, now, sent: bool):
@@ -741,6 +756,18 @@ def projection(row) -> dict:
 		"fiscal_qr_value": row.qr_value if row.status == lifecycle.ISSUED else None,
 		"fiscal_error": row.error_message if row.status in lifecycle.DEAD_LETTERS else None,
 	}
+
+
+def held(row) -> Held:
+	"""What we hold of the row's document, for the provider to find it again."""
+	issued_at = row.issued_at or row.authorized_at
+	return Held(
+		provider_id=row.provider_id or "",
+		fiscal_id=row.fiscal_id or "",
+		external_reference=row.external_reference,
+		issued_at=get_datetime(issued_at).replace(tzinfo=ZoneInfo(get_system_timezone())) if issued_at else None,
+		stamps={stamp.key: stamp.value for stamp in row.stamps},
+	)
 
 
 def find(doctype: str, name: str):

@@ -70,7 +70,7 @@ def _fetch(row, kind) -> bytes:
 	recorder = audit.Recorder(row.provider, found.secrets, row.name)
 	provider = connection.open_provider(found, recorder)
 	try:
-		download = getattr(provider, kind)(row.provider_id)
+		download = getattr(provider, kind)(dispatch.held(row))
 	finally:
 		recorder.keep(row)
 	if download.failure:

@@ -54,7 +54,9 @@ class Party:
 	"""Issuer or receiver. `country` is ISO 3166 alpha-2 in capitals, empty when unknown.
 
 	`walk_in`: nobody in particular, as a till sells to; `regime` and `use` are the receiver's tax regime
-	and what the document is for, in the country's own codes.
+	and what the document is for, in the country's own codes. `kind` is what sort of receiver the provider is
+	told (its own code, empty for its default), `taxpayer_type`, `dv` and `id_type` what belongs to the number;
+	`location` is the authority's code of the place.
 	"""
 
 	name: str
@@ -69,6 +71,12 @@ class Party:
 	regime: str = ""
 	use: str = ""
 	walk_in: bool = False
+	kind: str = ""
+	taxpayer_type: str = ""
+	dv: str = ""
+	id_type: str = ""
+	location: str = ""
+	country_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,13 +139,43 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class Coordinates:
+	"""Where a document stands in its issuer's own numbering: branch, point of sale, and the number there.
+
+	`number` is 0 until one was taken, which happens when the request is made.
+	"""
+
+	branch: str
+	point: str
+	serial_device: str = ""
+	number: int = 0
+
+
+@dataclass(frozen=True)
+class Term:
+	"""A part of the total that falls due later."""
+
+	due_date: date
+	amount: Decimal
+
+
+@dataclass(frozen=True)
+class Export:
+	"""A sale that leaves the country: the Incoterm, and the port or place that goes with it."""
+
+	incoterm: str
+	place: str = ""
+
+
+@dataclass(frozen=True)
 class Invoice:
 	"""A submitted sale, ready for any provider.
 
 	`total` is what the customer owes by the document (before cash rounding, which is `rounding`);
 	`change` is what was handed back; `on_credit` says that something remains to be paid.
 	`exchange_rate` is units of the company's currency for one of the document's.
-	`issued_at` is the posting time with its zone's offset.
+	`issued_at` is the posting time with its zone's offset; `terms` is what is due later, and when. `variant` is
+	the provider's own code for a document that its data do not show to be one (see Provider.variants).
 	"""
 
 	doctype: str
@@ -158,3 +196,7 @@ class Invoice:
 	due_date: date | None = None
 	goods_returned: bool = False
 	reference: Reference | None = None
+	terms: tuple[Term, ...] = ()
+	export: Export | None = None
+	variant: str = ""
+	coordinates: Coordinates | None = None

@@ -19,7 +19,8 @@ class RemoteStatus(str, Enum):
 class Expected:
 	"""What the sent payload should come back as; kept on the Fiscal Document with the payload.
 
-	`total` is what the provider's own arithmetic makes of the payload, in `currency`.
+	`total` is what the provider's own arithmetic makes of the payload, in `currency`; `number` is the issuer's
+	own, where it numbers its documents.
 	"""
 
 	document_type: str
@@ -27,6 +28,7 @@ class Expected:
 	currency: str
 	receiver: str
 	environment: str
+	number: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class RemoteDocument:
 	currency: str = ""
 	receiver: str = ""
 	environment: str = ""
+	number: str = ""
 	authorization_number: str = ""
 	authorized_at: datetime | None = None
 	issued_at: datetime | None = None
@@ -54,15 +57,18 @@ class RemoteDocument:
 	stamps: tuple[tuple[str, str], ...] = field(default_factory=tuple)
 
 
-def differences(expected: Expected, remote: RemoteDocument) -> list[str]:
+def differences(expected: Expected, remote: RemoteDocument, answered: bool = False) -> list[str]:
 	"""Where `remote` is not what was meant, in words with both sides; empty when it matches.
 
-	A total that the provider does not tell cannot be compared, and so counts as a difference
-	(invariants 4 and 5).
+	A total that the provider does not tell cannot be compared, and so counts as a difference (invariants 4 and
+	5). Only where it `answered` the very request, with an id made of our own number in it, may total and
+	receiver go without saying: they were in that request.
 	"""
+	same = answered and bool(expected.number) and remote.number == expected.number
 	found = []
 	if remote.total is None:
-		found.append(say("total: ours {0}, the provider tells none", expected.total))
+		if not same:
+			found.append(say("total: ours {0}, the provider tells none", expected.total))
 	elif remote.total != expected.total:
 		found.append(say("total: ours {0}, theirs {1}", expected.total, remote.total))
 	for label, ours, theirs in (
@@ -70,7 +76,8 @@ def differences(expected: Expected, remote: RemoteDocument) -> list[str]:
 		("currency", expected.currency, remote.currency),
 		("receiver", expected.receiver, remote.receiver),
 		("environment", expected.environment, remote.environment),
+		("number", expected.number, remote.number),
 	):
-		if ours and ours != theirs:
+		if ours and ours != theirs and not (same and label == "receiver" and not theirs):
 			found.append(say("{0}: ours {1}, theirs {2}", label, ours, theirs or "not told"))
 	return found

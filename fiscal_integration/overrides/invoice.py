@@ -106,8 +106,11 @@ def restore_projection(doc, method=None):
 def check_before_cancel(doc, method=None):
 	"""Throws while a fiscal document exists, or may exist, at the provider."""
 	row = dispatch.find(doc.doctype, doc.name)
-	if not row:
-		return
+	if row:
+		_refuse_cancel(doc, row)
+
+
+def _refuse_cancel(doc, row):
 	if row.status == lifecycle.ISSUED:
 		frappe.throw(
 			_(
@@ -132,8 +135,9 @@ def withdraw_fiscal_document(doc, method=None):
 	if not found:
 		return
 	row = frappe.get_doc(dispatch.DOCTYPE, found.name, for_update=True)
-	if row.status == lifecycle.ISSUED or row.status in lifecycle.OPEN:
-		check_before_cancel(doc)
+	# The locked row is as it is now; what the check before read may be as it was when this transaction began,
+	# and a worker may have taken the document since.
+	_refuse_cancel(doc, row)
 	if row.status == lifecycle.QUEUED and not row.attempts:
 		frappe.delete_doc(dispatch.DOCTYPE, row.name, ignore_permissions=True, force=True)
 		doc.db_set({"fiscal_document": None, "fiscal_status": None}, update_modified=False, notify=False)

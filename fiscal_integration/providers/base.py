@@ -7,12 +7,14 @@ database. The core never asks which provider it has: what differs is declared he
 
 import hashlib
 import hmac
+import time
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import ClassVar
+from enum import Enum
+from typing import ClassVar, Protocol
 
 from fiscal_integration.fiscal.errors import ErrorClass, ErrorRule, Failure, Problem
-from fiscal_integration.fiscal.invoice import Invoice
+from fiscal_integration.fiscal.invoice import Coordinates, Invoice
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument
 from fiscal_integration.fiscal.words import say
@@ -45,13 +47,18 @@ class Parameter:
 class Capabilities:
 	"""What a provider can do. `absence_grace` is the seconds after sending from which "not found" is
 	believed; `max_concurrent` is how many requests may be in the air at once, unless the settings say
-	otherwise; `ordered`: documents of one device go one at a time, in the order of the sales."""
+	otherwise; `ordered`: documents of one device go one at a time, in the order of the sales; `numbered`: the
+	issuer numbers its documents itself, per branch and point of sale; `taxpayers`: a taxpayer's number can be
+	looked up; `supply`: documents are bought in advance, and run out."""
 
 	cancel: bool = False
 	pdf: bool = False
 	xml: bool = False
 	webhook: bool = False
 	ordered: bool = False
+	numbered: bool = False
+	taxpayers: bool = False
+	supply: bool = False
 	max_concurrent: int = 4
 	absence_grace: int = 0
 
@@ -78,10 +85,25 @@ class Connection:
 
 @dataclass(frozen=True)
 class Payload:
-	"""What will be sent, to the byte, and what it should come back as."""
+	"""What will be sent, to the byte, and what it should come back as.
+
+	`provider_id` is what the provider will know it by, where that is certain before it is sent.
+	"""
 
 	body: str
 	expected: Expected
+	provider_id: str = ""
+
+
+@dataclass(frozen=True)
+class Held:
+	"""What we hold of an issued document, by which a provider finds it again."""
+
+	provider_id: str
+	fiscal_id: str
+	external_reference: str = ""
+	issued_at: datetime | None = None
+	stamps: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,6 +129,84 @@ class Download:
 	content: bytes = b""
 	content_type: str = ""
 	failure: Failure | None = None
+
+
+class CancelStatus(str, Enum):
+	CANCELLED = "Cancelled"
+	PENDING = "Pending"
+	REFUSED = "Refused"
+
+
+@dataclass(frozen=True)
+class Cancellation:
+	"""What became of a request to cancel, or the failure that leaves it open. `receipt` is the authority's
+	acknowledgement where it gives one."""
+
+	status: CancelStatus | None = None
+	message: str = ""
+	receipt: bytes = b""
+	failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Supply:
+	"""How many documents may still be issued, and until when; None where it is not told."""
+
+	left: int | None = None
+	until: date | None = None
+	failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Taxpayer:
+	"""What the authority's register says of a number. Not `found` and no failure: nobody has it."""
+
+	found: bool = False
+	tax_id: str = ""
+	name: str = ""
+	dv: str = ""
+	taxpayer_type: str = ""
+	failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class ReceiverKind:
+	"""A sort of receiver that the provider has to be told, with its code, and what is asked of such a one:
+	of "name", "tax_id", "dv", "email"."""
+
+	code: str
+	label: str
+	asks: tuple[str, ...] = ()
+
+
+class Tokens(Protocol):
+	"""Where short-lived access tokens are kept between calls, for all workers."""
+
+	def get(self, name: str) -> str:
+		"""The token, or an empty string."""
+
+	def put(self, name: str, token: str, seconds: float):
+		"""Keep the token that long."""
+
+	def drop(self, name: str):
+		"""Forget it."""
+
+
+class OwnTokens:
+	"""Tokens of one provider object alone."""
+
+	def __init__(self):
+		self.kept: dict[str, tuple[str, float]] = {}
+
+	def get(self, name):
+		token, until = self.kept.get(name, ("", 0.0))
+		return token if time.monotonic() < until else ""
+
+	def put(self, name, token, seconds):
+		self.kept[name] = (token, time.monotonic() + seconds)
+
+	def drop(self, name):
+		self.kept.pop(name, None)
 
 
 @dataclass(frozen=True)
@@ -147,10 +247,15 @@ class Provider:
 	"""The provider's own error codes, where it publishes a table of them."""
 	webhook_header: ClassVar[str] = ""
 	"""The header that carries a webhook's signature."""
+	receiver_kinds: ClassVar[tuple[ReceiverKind, ...]] = ()
+	"""Where a sale has to say what sort of receiver it has: what the Fiscal Data section offers."""
+	variants: ClassVar[tuple[tuple[str, str], ...]] = ()
+	"""Code and label of the kinds of invoices that a person chooses, since the data do not show them."""
 
-	def __init__(self, connection: Connection, http: HttpClient):
+	def __init__(self, connection: Connection, http: HttpClient, tokens: Tokens | None = None):
 		self.connection = connection
 		self.http = http
+		self.tokens = tokens or OwnTokens()
 
 	def parameter(self, key: str) -> str:
 		"""The value of a declared parameter, its default when blank."""
@@ -200,11 +305,34 @@ class Provider:
 		"""Ask for the document under our `reference`, or by the provider's own id when it is known."""
 		raise NotImplementedError
 
-	def pdf(self, provider_id: str) -> Download:
+	def pdf(self, held: Held) -> Download:
 		return self._unsupported("a PDF")
 
-	def xml(self, provider_id: str) -> Download:
+	def xml(self, held: Held) -> Download:
 		return self._unsupported("an XML file")
+
+	def coordinates(self) -> Coordinates | None:
+		"""Branch and point of sale of the settings, where documents are numbered (`numbered`)."""
+		return None
+
+	@classmethod
+	def check_coordinates(cls, coordinates: Coordinates) -> list[Problem]:
+		"""What is wrong with a branch or point of sale that somebody entered."""
+		return []
+
+	def check_cancel(self, held: Held, reason: str, now: datetime) -> list[Problem]:
+		"""What stands in the way of asking to cancel, locally."""
+		return []
+
+	def cancel(self, held: Held, reason: str) -> Cancellation:
+		"""Ask the authority to cancel, once."""
+		return Cancellation(failure=self._unsupported("cancellation").failure)
+
+	def supply(self) -> Supply:
+		return Supply(failure=self._unsupported("a supply of documents").failure)
+
+	def taxpayer(self, tax_id: str, taxpayer_type: str) -> Taxpayer:
+		return Taxpayer(failure=self._unsupported("a register of taxpayers").failure)
 
 	@classmethod
 	def expiries(cls, connection: Connection) -> list[tuple[str, date]]:
@@ -233,8 +361,9 @@ class Provider:
 		)
 
 	def call(self, operation: str, method: str, path: str, **request) -> Response | Failure:
-		"""One request to the server URL: the answer, or the failure of not having one."""
-		url = self.connection.server_url.rstrip("/") + path
+		"""One request to the server URL, or to the address that `path` is: the answer, or the failure of not
+		having one."""
+		url = path if "://" in path else self.connection.server_url.rstrip("/") + path
 		try:
 			return self.http.request(operation, method, url, **request)
 		except NotAllowed as error:

@@ -546,11 +546,11 @@ class Facturapi(Provider):
 		except (ValueError, KeyError, TypeError, AttributeError):
 			return None
 
-	def pdf(self, provider_id):
-		return self._download(provider_id, "pdf", "application/pdf", b"%PDF")
+	def pdf(self, held):
+		return self._download(held.provider_id, "pdf", "application/pdf", b"%PDF")
 
-	def xml(self, provider_id):
-		return self._download(provider_id, "xml", "application/xml", b"<")
+	def xml(self, held):
+		return self._download(held.provider_id, "xml", "application/xml", b"<")
 
 	def _download(self, provider_id, kind, content_type, magic):
 		answer = self._get(kind, f"/invoices/{provider_id}/{kind}", accept="*/*")

@@ -21,7 +21,7 @@ from fiscal_integration.fiscal.invoice import (
 from fiscal_integration.fiscal.mexico.cfdi import legal_name
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.remote import RemoteStatus
-from fiscal_integration.providers.base import PRODUCTION, TEST, Connection
+from fiscal_integration.providers.base import PRODUCTION, TEST, Connection, Held
 from fiscal_integration.providers.facturapi import Facturapi
 from fiscal_integration.providers.http import AnswerLost, NotSent, Response
 
@@ -481,10 +481,10 @@ class TestPing(unittest.TestCase):
 
 class TestFiles(unittest.TestCase):
 	def test_pdf_and_xml(self):
-		self.assertEqual(provider((200, b"%PDF-1.4 x")).pdf("id").content, b"%PDF-1.4 x")
-		self.assertEqual(provider((200, b"<?xml?>")).xml("id").content, b"<?xml?>")
+		self.assertEqual(provider((200, b"%PDF-1.4 x")).pdf(Held("id", "")).content, b"%PDF-1.4 x")
+		self.assertEqual(provider((200, b"<?xml?>")).xml(Held("id", "")).content, b"<?xml?>")
 
 	def test_what_is_no_file_is_refused(self):
 		for reply in ((200, b"<html>"), (404, {"code": "invoice_not_found"}), AnswerLost("x")):
 			with self.subTest(reply=reply):
-				self.assertTrue(provider(reply).pdf("id").failure)
+				self.assertTrue(provider(reply).pdf(Held("id", "")).failure)

@@ -82,6 +82,28 @@ class TestFrameworkTraps(FiscalTestCase):
 		self.assertEqual(self.sandbox.requests("facturapi"), [])
 		self.assertEqual(frappe.db.count("Error Log"), errors)
 
+	def test_cancelling_looks_at_the_row_as_it_is_and_not_as_the_transaction_began(self):
+		"""A transaction of MariaDB reads what was there at its first look: by then a worker may be sending."""
+		doc, row = self.sell()
+		stale = frappe.get_doc(dispatch.DOCTYPE, row.name)
+		self.assertTrue(dispatch.claim(row.name))
+		with patch.object(dispatch, "find", return_value=stale), self.assertRaises(frappe.ValidationError):
+			frappe.get_doc(doc.doctype, doc.name).cancel()
+		frappe.db.rollback()
+		self.assertEqual(self.fresh(row).status, lifecycle.SENDING)
+		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 1)
+
+	def test_an_answer_for_a_row_that_went_another_way_is_told(self):
+		_, row = self.sell()
+		work = dispatch.begin(row.name)
+		dispatch.call(work)
+		frappe.db.set_value(dispatch.DOCTYPE, row.name, "status", lifecycle.WITHDRAWN)
+		frappe.db.commit()
+		dispatch.finish(work)
+		self.assertEqual(self.fresh(row).status, lifecycle.WITHDRAWN)
+		logged = frappe.get_all("Error Log", {"reference_name": row.reference_name}, pluck="method")
+		self.assertTrue(any(work.documents[0].fiscal_id in title for title in logged), logged)
+
 	def test_nor_one_that_had_claimed_it_while_it_was_cancelled(self):
 		doc, row = self.sell()
 		work = dispatch.begin(row.name)
