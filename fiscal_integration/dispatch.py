@@ -765,7 +765,9 @@ def held(row) -> Held:
 		provider_id=row.provider_id or "",
 		fiscal_id=row.fiscal_id or "",
 		external_reference=row.external_reference,
-		issued_at=get_datetime(issued_at).replace(tzinfo=ZoneInfo(get_system_timezone())) if issued_at else None,
+		issued_at=get_datetime(issued_at).replace(tzinfo=ZoneInfo(get_system_timezone()))
+		if issued_at
+		else None,
 		stamps={stamp.key: stamp.value for stamp in row.stamps},
 	)
 
