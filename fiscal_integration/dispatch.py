@@ -8,7 +8,7 @@ show it on the invoice (commit). Whatever dies in between leaves a row that the 
 import hashlib
 import socket
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -17,8 +17,8 @@ import frappe
 from frappe import _
 from frappe.utils import add_to_date, get_datetime, get_system_timezone, now_datetime
 
-from fiscal_integration import audit, circuit, connection, mapping, recurring
-from fiscal_integration.fiscal import lifecycle
+from fiscal_integration import audit, circuit, connection, mapping, numbering, recurring
+from fiscal_integration.fiscal import lifecycle, qr
 from fiscal_integration.fiscal.errors import ErrorClass, Failure, MappingError, Problem
 from fiscal_integration.fiscal.money import decimal, quantize
 from fiscal_integration.fiscal.redaction import redact
@@ -455,9 +455,13 @@ def _freeze(row, invoice, found, now) -> bool:
 		return _hold(row, now, _("Waits for the fiscal document of {0}.").format(mapped.reference.name), 30)
 	provider = connection.providers()[found.provider](found, None)
 	moment = now.replace(tzinfo=ZoneInfo(get_system_timezone()))
+	mapped = numbering.placed(mapped, invoice, provider)
 	problems = provider.validate(mapped, moment)
 	if problems:
 		raise MappingError(problems)
+	if mapped.coordinates:
+		taken = numbering.number(row, mapped.coordinates, found.environment)
+		mapped = replace(mapped, coordinates=taken)
 	payload = provider.build(mapped, row.external_reference, row.idempotency_key, moment)
 	row.update(
 		{
@@ -469,6 +473,8 @@ def _freeze(row, invoice, found, now) -> bool:
 			"receiver_id": payload.expected.receiver,
 			"currency": payload.expected.currency,
 			"total": str(payload.expected.total),
+			"fiscal_number": payload.expected.number,
+			"provider_id": payload.provider_id or None,
 		}
 	)
 	return True
@@ -521,7 +527,7 @@ def _apply(work: Work) -> bool:
 			row, _("The provider holds {0} documents for this invoice: {1}").format(len(work.documents), ids)
 		)
 	else:
-		_apply_document(row, work.documents[0], now)
+		_apply_document(row, work.documents[0], now, answered=held.status == lifecycle.SENDING)
 	row.error_message = work.recorder.redact(row.error_message or "") or None
 	row.store()
 	frappe.db.commit()
@@ -583,15 +589,17 @@ def _apply_absence(row, grace: int, now):
 		row.next_attempt = now
 
 
-def _apply_document(row, remote: RemoteDocument, now):
+def _apply_document(row, remote: RemoteDocument, now, answered: bool):
 	expected = Expected(
 		document_type=row.document_type or "",
 		total=quantize(decimal(row.total)),
 		currency=row.currency or "",
 		receiver=row.receiver_id or "",
 		environment=row.environment or "",
+		number=row.fiscal_number or "",
 	)
-	row.provider_id = remote.provider_id
+	# Some answer without an id of their own: then it stays the one by which we know it.
+	row.provider_id = remote.provider_id or row.provider_id
 	if remote.status is RemoteStatus.PENDING:
 		row.move_to(lifecycle.PENDING)
 		_clear_error(row)
@@ -614,7 +622,7 @@ def _apply_document(row, remote: RemoteDocument, now):
 		_result(row, remote)
 		_to_review(row, _("The provider holds this document as cancelled."))
 		return
-	wrong = differences(expected, remote)
+	wrong = differences(expected, remote, answered)
 	if remote.external_reference and remote.external_reference != row.external_reference:
 		wrong.append(
 			say("{0}: ours {1}, theirs {2}", "reference", row.external_reference, remote.external_reference)
@@ -645,18 +653,25 @@ def _result(row, remote: RemoteDocument):
 	row.update(
 		{
 			"fiscal_id": remote.fiscal_id,
-			"provider_id": remote.provider_id,
 			"authorization_number": remote.authorization_number,
 			"authorized_at": _local(remote.authorized_at),
 			"issued_at": _local(remote.issued_at),
 			"provider_total": str(remote.total) if remote.total is not None else None,
 			"qr_value": remote.qr_value,
-			"qr_image": remote.qr_image,
+			"qr_image": remote.qr_image or _rendered(remote.qr_value),
 		}
 	)
 	row.set("stamps", [])
 	for key, value in remote.stamps:
 		row.append("stamps", {"key": key, "value": value})
+
+
+def _rendered(qr_value: str) -> str | None:
+	"""The QR image of a document whose provider sends none."""
+	try:
+		return qr.data_uri(qr_value) if qr_value else None
+	except ValueError:
+		return None
 
 
 def _to_review(row, message):
@@ -753,7 +768,11 @@ def projection(row) -> dict:
 		"fiscal_document": row.name,
 		"fiscal_status": row.status,
 		"fiscal_id": row.fiscal_id,
+		"fiscal_authorization": row.authorization_number,
+		"fiscal_authorized_at": row.authorized_at,
 		"fiscal_qr_value": row.qr_value if row.status == lifecycle.ISSUED else None,
+		"fiscal_qr_image": row.qr_image if row.status == lifecycle.ISSUED else None,
+		"fiscal_cancellation": row.cancellation_status,
 		"fiscal_error": row.error_message if row.status in lifecycle.DEAD_LETTERS else None,
 	}
 

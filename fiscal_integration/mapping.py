@@ -18,6 +18,7 @@ from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError, Problem
 from fiscal_integration.fiscal.invoice import (
 	DocumentKind,
+	Export,
 	Invoice,
 	Line,
 	LineTax,
@@ -26,6 +27,7 @@ from fiscal_integration.fiscal.invoice import (
 	PaymentKind,
 	Reference,
 	TaxCategory,
+	Term,
 	Treatment,
 )
 from fiscal_integration.fiscal.money import CENT, MICRO, ZERO, decimal, quantize
@@ -93,6 +95,13 @@ def to_invoice(doc, payment_code=lambda mode: "") -> Invoice:
 		goods_returned=bool(doc.get("is_return"))
 		and (doc.doctype == "POS Invoice" or bool(doc.get("update_stock"))),
 		reference=_reference(doc),
+		terms=tuple(
+			Term(getdate(row.due_date), quantize(sign * decimal(row.payment_amount)))
+			for row in doc.get("payment_schedule") or []
+			if row.due_date
+		),
+		export=_export(doc),
+		variant=(doc.get("fiscal_document_variant") or "").strip(),
 	)
 
 
@@ -118,21 +127,26 @@ def _issuer(company: str) -> Party:
 	return Party(name=name or company, tax_id=_squeeze(tax_id), country=country_code(company))
 
 
+CUSTOMER_FIELDS = (
+	"customer_name",
+	"tax_id",
+	"customer_primary_address",
+	"email_id",
+	"fiscal_legal_name",
+	"fiscal_postal_code",
+	"fiscal_tax_regime",
+	"fiscal_document_use",
+	"fiscal_customer_type",
+	"fiscal_taxpayer_type",
+	"fiscal_dv",
+	"fiscal_id_type",
+	"fiscal_location",
+)
+
+
 def _receiver(doc) -> Party:
-	customer = frappe.db.get_value(
-		"Customer",
-		doc.customer,
-		[
-			"customer_name",
-			"tax_id",
-			"customer_primary_address",
-			"fiscal_legal_name",
-			"fiscal_postal_code",
-			"fiscal_tax_regime",
-			"fiscal_document_use",
-		],
-		as_dict=True,
-	)
+	"""The customer; what the invoice's own Fiscal Data say goes before it."""
+	customer = frappe.db.get_value("Customer", doc.customer, list(CUSTOMER_FIELDS), as_dict=True)
 	if not customer:
 		raise MappingError([_("Customer {0} does not exist any more.").format(doc.customer)])
 	address = frappe._dict()
@@ -150,22 +164,52 @@ def _receiver(doc) -> Party:
 	country = ""
 	if address.country:
 		country = (frappe.get_cached_value("Country", address.country, "code") or "").upper()
-	tax_id = _squeeze(customer.tax_id or doc.get("tax_id"))
+	typed = _squeeze(doc.get("fiscal_customer_tax_id"))
+	tax_id = typed or _squeeze(customer.tax_id or doc.get("tax_id"))
+	# What belongs to the customer's own number says nothing of another one.
+	own = not typed or typed == _squeeze(customer.tax_id)
 	domestic = not country or country == country_code(doc.company)
 	return Party(
-		name=customer.fiscal_legal_name or customer.customer_name or doc.customer,
+		name=(doc.get("fiscal_customer_name") or "").strip()
+		or customer.fiscal_legal_name
+		or customer.customer_name
+		or doc.customer,
 		tax_id=tax_id,
 		country=country,
 		postal_code=(customer.fiscal_postal_code or address.pincode or "").strip(),
 		address=address.address_line1 or "",
 		city=address.city or "",
 		state=address.state or "",
-		email=doc.get("contact_email") or address.email_id or "",
+		email=doc.get("fiscal_customer_email")
+		or doc.get("contact_email")
+		or address.email_id
+		or customer.email_id
+		or "",
 		phone=address.phone or "",
 		regime=(customer.fiscal_tax_regime or "").strip()[:3],
 		use=(doc.get("fiscal_document_use") or customer.fiscal_document_use or "").strip().split(" ")[0],
 		walk_in=not tax_id and domestic,
+		kind=(doc.get("fiscal_customer_type") or customer.fiscal_customer_type or "").strip()[:2],
+		taxpayer_type=(
+			doc.get("fiscal_taxpayer_type") or (customer.fiscal_taxpayer_type if own else "") or ""
+		).strip()[:1],
+		dv=(doc.get("fiscal_customer_dv") or (customer.fiscal_dv if own else "") or "").strip(),
+		id_type=(customer.fiscal_id_type or "").strip()[:2],
+		location=(customer.fiscal_location or "").strip(),
+		country_name=address.country or "",
 	)
+
+
+def _export(doc) -> Export | None:
+	"""A sale with an Incoterm to an address abroad."""
+	if not doc.get("incoterm"):
+		return None
+	address = doc.get("shipping_address_name") or doc.get("customer_address")
+	country = frappe.get_cached_value("Address", address, "country") if address else ""
+	code = (frappe.get_cached_value("Country", country, "code") or "").upper() if country else ""
+	if not code or code == country_code(doc.company):
+		return None
+	return Export(doc.incoterm, doc.get("named_place") or "")
 
 
 def _squeeze(tax_id: str | None) -> str:

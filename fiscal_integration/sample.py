@@ -67,6 +67,7 @@ ITEMS = {
 	"AGUA-1L": ("Agua natural, 1 L", 18.5, "50202310", ""),
 	"LIBRO-01": ("Guía de campo", 320.0, "55101509", "Exempt"),
 	"SERV-INST": ("Instalación a domicilio", 850.0, "72101511", ""),
+	"PAPEL-A4": ("Papel bond A4, resma", 6.75, "1411", ""),
 	"QUESO-KG": ("Queso Oaxaca, a granel", 189.9, "50131801", ""),
 }
 BY_WEIGHT = "QUESO-KG"
@@ -86,10 +87,23 @@ CUSTOMERS = {
 	},
 	"Sin Código Postal SA": {"tax_id": "SCP010203AB9", "fiscal_tax_regime": "601"},
 	PANAMA.walk_in: {},
-	"Distribuidora Chiriquí, S.A.": {"tax_id": "155596713-2-2015"},
+	"Distribuidora Chiriquí, S.A.": {
+		"tax_id": "155596713-2-2015",
+		"address": ("Avenida Central, local 12", "David", "Panama"),
+		"fiscal_location": "4-6-1",
+	},
+	"Ministerio de Prueba": {
+		"tax_id": "521-136-113133",
+		"fiscal_customer_type": "03 Government",
+		"address": ("Vía España, edificio 7", "Panamá", "Panama"),
+	},
 	"Ana Lucía Batista": {"tax_id": "8-730-241"},
 	"RUC Equivocado, S.A.": {"tax_id": "155-X"},
-	"Pacific Outfitters Inc": {"tax_id": "981234567", "country": "United States", "pincode": "92101"},
+	"Pacific Outfitters Inc": {
+		"tax_id": "981234567",
+		"address": ("1 Harbor Drive", "San Diego", "United States"),
+		"pincode": "92101",
+	},
 }
 
 
@@ -444,7 +458,8 @@ def _ensure_taxes(shop: Shop):
 
 
 def _ensure_customer(name, values):
-	country, pincode = values.pop("country", ""), values.pop("pincode", "")
+	pincode = values.pop("pincode", "")
+	street, city, country = values.pop("address", ("", "", ""))
 	customer = _ensure(
 		"Customer",
 		name,
@@ -460,8 +475,8 @@ def _ensure_customer(name, values):
 				"doctype": "Address",
 				"address_title": name,
 				"address_type": "Billing",
-				"address_line1": "1 Harbor Drive",
-				"city": "San Diego",
+				"address_line1": street,
+				"city": city,
 				"country": country,
 				"pincode": pincode,
 				"is_primary_address": 1,

@@ -73,6 +73,7 @@ class FiscalTestCase(FrappeTestCase):
 
 	def connect_account(self, **values):
 		key = values.pop("secret_key", self.sandbox.secret_key(self.provider))
+		values["parameters"] = {**self.sandbox.parameters(self.provider), **values.get("parameters", {})}
 		return sample.connect_account(
 			self.shop, self.provider, self.sandbox.url(self.provider), key, **values
 		)

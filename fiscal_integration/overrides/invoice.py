@@ -10,7 +10,7 @@ import frappe
 from frappe import _
 from frappe.utils import get_system_timezone, now_datetime
 
-from fiscal_integration import audit, connection, dispatch, mapping
+from fiscal_integration import audit, connection, dispatch, mapping, numbering
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
 from fiscal_integration.fiscal.words import translated
@@ -72,6 +72,7 @@ def _problems(doc, record):
 	except MappingError as error:
 		return error.problems
 	provider = record.provider_class(record.connection(secrets=False), None)
+	invoice = numbering.placed(invoice, doc, provider)
 	problems = provider.validate(invoice, now_datetime().replace(tzinfo=ZoneInfo(get_system_timezone())))
 	return [problem for problem in problems if problem.stops_sale]
 

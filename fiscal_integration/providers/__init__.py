@@ -8,6 +8,8 @@ from fiscal_integration.providers.base import Provider
 BUILT_IN = (
 	"fiscal_integration.providers.facturapi.Facturapi",
 	"fiscal_integration.providers.conteo.Conteo",
+	"fiscal_integration.providers.facturafacil.FacturaFacil",
+	"fiscal_integration.providers.hka.HKA",
 )
 
 

@@ -43,6 +43,7 @@ from fiscal_integration.providers.panama import (
 	exact,
 	facts_of,
 	moment,
+	noted,
 	number_of,
 	written,
 )
@@ -216,7 +217,7 @@ class HKA(PanamaProvider):
 		coordinates = document.coordinates
 		body = {
 			"codigoSucursalEmisor": coordinates.branch,
-			"datosTransaccion": _transaction(document),
+			"datosTransaccion": _transaction(document, reference),
 			"listaItems": [_item(item) for item in document.items],
 			"totalesSubTotales": _totals(document),
 		}
@@ -304,6 +305,7 @@ class HKA(PanamaProvider):
 					provider_id=provider_id,
 					fiscal_id=code,
 					**facts_of(code),
+					external_reference=summary.reference,
 					total=summary.total,
 					receiver=summary.receiver,
 					qr_value=summary.qr_value,
@@ -571,7 +573,7 @@ def _by_coordinates(provider_id: str) -> dict:
 	}
 
 
-def _transaction(document: dgi.Document) -> dict:
+def _transaction(document: dgi.Document, reference: str) -> dict:
 	"""datosTransaccion, in the order of panama.md 1.6."""
 	export, referenced = document.export, document.referenced
 	rate = ZERO if document.currency in dgi.CURRENCIES else quantize(1 / document.exchange_rate, MICRO)
@@ -589,6 +591,7 @@ def _transaction(document: dgi.Document) -> dict:
 		"envioContenedor": "1",
 		"procesoGeneracion": "1",
 		"tipoVenta": "" if document.is_note else "1",
+		"informacionInteres": noted(reference),
 		"cliente": _client(document.receiver),
 		"datosFacturaExportacion": {
 			"condicionesEntrega": export.incoterm[:3],

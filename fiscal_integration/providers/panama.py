@@ -6,7 +6,7 @@ from decimal import Decimal
 from fiscal_integration.fiscal.errors import Problem
 from fiscal_integration.fiscal.invoice import Coordinates, Invoice
 from fiscal_integration.fiscal.money import CENT, MICRO, plain
-from fiscal_integration.fiscal.panama import cufe
+from fiscal_integration.fiscal.panama import cufe, rfe
 from fiscal_integration.fiscal.panama import document as dgi
 from fiscal_integration.fiscal.words import say
 from fiscal_integration.providers.base import (
@@ -96,6 +96,11 @@ class PanamaProvider(Provider):
 def number_of(coordinates: Coordinates) -> str:
 	"""Branch, point and number as they stand in a CUFE."""
 	return f"{coordinates.branch:0>4}-{coordinates.point:0>3}-{coordinates.number:010d}"
+
+
+def noted(reference: str) -> str:
+	"""Our reference as a note on the document, where it has no place of its own (see rfe.Summary)."""
+	return f"{rfe.REFERENCE_NOTE}{reference}"
 
 
 def facts_of(code: str) -> dict:

@@ -113,6 +113,10 @@ class Emulator:
 	def secret_key(self, live: bool = False) -> str:
 		raise NotImplementedError
 
+	def parameters(self, live: bool = False) -> dict[str, str]:
+		"""What else the settings have to say for this emulator, by parameter."""
+		return {}
+
 	def ledger(self) -> list[dict]:
 		"""What was really issued: one dict a document."""
 		raise NotImplementedError

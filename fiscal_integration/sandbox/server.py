@@ -10,10 +10,17 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from fiscal_integration.sandbox.conteo import ConteoEmulator
+from fiscal_integration.sandbox.facturafacil import FacturaFacilEmulator
 from fiscal_integration.sandbox.facturapi import FacturapiEmulator
+from fiscal_integration.sandbox.hka import HkaEmulator
 from fiscal_integration.sandbox.kernel import FAULTS, Answer, Clock, Drop, Emulator, Fault
 
-EMULATORS: tuple[type[Emulator], ...] = (FacturapiEmulator, ConteoEmulator)
+EMULATORS: tuple[type[Emulator], ...] = (
+	FacturapiEmulator,
+	ConteoEmulator,
+	FacturaFacilEmulator,
+	HkaEmulator,
+)
 NOTICE = "SANDBOX: nothing here has fiscal validity"
 MAX_BODY = 10 * 1024 * 1024
 TICK_SECONDS = 1
@@ -95,6 +102,10 @@ class Sandbox:
 
 	def secret_key(self, provider: str, live: bool = False) -> str:
 		return self.emulators[provider].secret_key(live)
+
+	def parameters(self, provider: str, live: bool = False) -> dict[str, str]:
+		"""The provider's other parameters that the sandbox wants, secrets included."""
+		return self.emulators[provider].parameters(live)
 
 	def ledger(self, provider: str) -> list[dict]:
 		return self.emulators[provider].ledger()

@@ -7,17 +7,20 @@ from fiscal_integration.fiscal.money import decimal, quantize
 from fiscal_integration.fiscal.xml import parse
 
 NAMESPACE = "http://dgi-fep.mef.gob.pa"
+REFERENCE_NOTE = "Ref. "
+"""What the issuer's note (dInfEmFE) begins with when it tells our reference."""
 
 
 @dataclass(frozen=True)
 class Summary:
-	"""What identifies an rFE: CUFE, type, receiver's RUC or foreign number, and total."""
+	"""What identifies an rFE: CUFE, type, receiver's RUC or foreign number, total, and our reference if noted."""
 
 	cufe: str
 	document_type: str
 	receiver: str
 	total: Decimal
 	qr_value: str = ""
+	reference: str = ""
 
 
 def summary(content: bytes | str) -> Summary | None:
@@ -40,10 +43,12 @@ def summary(content: bytes | str) -> Summary | None:
 		return None
 	if not text("dId") or not text("gTot/dVTot"):
 		return None
+	note = text("gDGen/dInfEmFE")
 	return Summary(
 		cufe=text("dId"),
 		document_type=text("gDGen/iDoc"),
 		receiver=text("gDGen/gDatRec/gRucRec/dRuc") or text("gDGen/gDatRec/gIdExt/dIdExt"),
 		total=total,
 		qr_value=text("gNoFirm/dQRCode"),
+		reference=note.removeprefix(REFERENCE_NOTE) if note.startswith(REFERENCE_NOTE) else "",
 	)

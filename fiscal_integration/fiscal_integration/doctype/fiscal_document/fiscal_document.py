@@ -41,6 +41,7 @@ class FiscalDocument(Document):
 
 def on_doctype_update():
 	frappe.db.add_unique("Fiscal Document", ["reference_doctype", "reference_name", "purpose"])
+	frappe.db.add_unique("Fiscal Document", ["sequence", "sequence_number"], "fiscal_sequence_number")
 	for name, fields in INDEXES.items():
 		frappe.db.add_index("Fiscal Document", fields, name)
 
@@ -52,5 +53,6 @@ INDEXES = {
 	"fiscal_projected": ["projected", "status"],
 	"fiscal_batch": ["batch", "status"],
 	"fiscal_since": ["status", "status_since"],
+	"fiscal_cancelling": ["cancellation_status", "cancellation_next"],
 }
 """What the sweep, the drains, the devices, the batches and the alerts look rows up by."""
