@@ -19,6 +19,9 @@ OLDER_THAN_HOURS = 2
 LISTED = 50
 """Documents that one message names; of the others it tells the number."""
 EXPIRY_DAYS = (30, 7)
+SUPPLY_LOOKED = "supply looked at"
+LOW_SUPPLY = "low_supply"
+"""The parameter by which a provider with a supply says below what it is low."""
 EXPIRED = -1
 
 
@@ -93,6 +96,54 @@ def expiries():
 			)
 			_tell(subject, [_("Valid until {0}.").format(day)], record.doctype, record.name)
 			frappe.db.commit()
+
+
+def supplies():
+	"""Once a day, tell of documents bought in advance that run out, and of licences that end."""
+	today = now_datetime().date()
+	for record in connection.enabled_records():
+		provider_class = record.provider_class
+		if not provider_class.capabilities.supply:
+			continue
+		told = json.loads(record.get("expiry_alerts") or "{}")
+		if told.get(SUPPLY_LOOKED) == str(today):
+			continue
+		try:
+			found = record.connection()
+			recorder = audit.Recorder(record.provider, found.secrets, record.name)
+			provider = connection.open_provider(found, recorder)
+			supply = provider.supply()
+			recorder.keep()
+		except Exception as error:
+			frappe.db.rollback()
+			audit.log_failure(f"Supply could not be asked for: {record.name}", str(error), error=error)
+			frappe.db.commit()
+			continue
+		if supply.failure:
+			audit.log_failure(
+				f"Supply could not be asked for: {record.name}", supply.failure.message, recorder
+			)
+			frappe.db.commit()
+			continue
+		told[SUPPLY_LOOKED] = str(today)
+		record.db_set("expiry_alerts", json.dumps(told), update_modified=False)
+		name = f"{provider_class.label}, {record.get('company') or record.name}"
+		low = int(provider.parameter(LOW_SUPPLY) or 0)
+		if supply.left is not None and supply.left < low:
+			_tell(
+				_("{0} documents are left: {1}").format(supply.left, name),
+				[_("Buy more from the provider. Without them nothing is issued.")],
+				record.doctype,
+				record.name,
+			)
+		if supply.until and (supply.until - today).days in (*EXPIRY_DAYS, *range(-7, 1)):
+			_tell(
+				_("The licence ends on {0}: {1}").format(supply.until, name),
+				[_("Renew it with the provider. Without it nothing is issued.")],
+				record.doctype,
+				record.name,
+			)
+		frappe.db.commit()
 
 
 def batch_ended(name: str, urgent: bool):

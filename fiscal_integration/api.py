@@ -6,7 +6,18 @@ import frappe
 from frappe import _
 from frappe.utils import now_datetime
 
-from fiscal_integration import audit, circuit, connection, dispatch, drain, files, health, webhooks
+from fiscal_integration import (
+	audit,
+	cancellation,
+	circuit,
+	connection,
+	dispatch,
+	drain,
+	files,
+	health,
+	receiver,
+	webhooks,
+)
 from fiscal_integration.fiscal import lifecycle, qr
 from fiscal_integration.fiscal.words import translated
 
@@ -156,10 +167,78 @@ def fiscal_view(doctype: str, name: str) -> dict:
 		and bool(row.fiscal_id),
 		"can_ask": operator and row.status in (lifecycle.PENDING, lifecycle.UNKNOWN, lifecycle.QUEUED),
 		"downloads": files.offered(row) if issued else [],
+		"can_cancel": bool(set(frappe.get_roles()) & set(MANAGE)) and cancellation.offered(row),
+		"cancellation": _cancellation(row),
+		"authorization": row.authorization_number,
+		"fiscal_number": row.fiscal_number,
 		"needs_attention": row.status in lifecycle.DEAD_LETTERS,
 		"provider_down": _down_since(row.company) if state.due else None,
 		"can_open": operator,
 	}
+
+
+def _cancellation(row) -> dict | None:
+	if not row.cancellation_status:
+		return None
+	state = lifecycle.CANCEL_STATES[row.cancellation_status]
+	return {
+		"status": row.cancellation_status,
+		"colour": state.colour,
+		"meaning": _(state.meaning),
+		"todo": _(state.todo),
+		"message": row.cancellation_message,
+		"next": row.cancellation_next if state.due else None,
+	}
+
+
+@frappe.whitelist(methods=["POST"])
+def cancel(document: str, reason: str):
+	"""Ask the authority to cancel an issued document, for a reason. For managers, where the settings allow it."""
+	_operable(document)
+	_require(MANAGE)
+	cancellation.request(document, reason)
+
+
+@frappe.whitelist()
+def sale_form(company: str, doctype: str) -> dict:
+	"""What the form of a sale of `company` has to ask for its fiscal document: nothing for most providers."""
+	if doctype not in ("POS Invoice", "Sales Invoice") or not frappe.has_permission(doctype, "read"):
+		frappe.throw(_("{0} has no fiscal document.").format(doctype), frappe.PermissionError)
+	record = connection.record_for(company)
+	if not record:
+		return {}
+	provider = record.provider_class
+	return {
+		"provider": provider.label,
+		"receiver_kinds": [
+			{"code": kind.code, "label": f"{kind.code} {_(kind.label)}", "asks": list(kind.asks)}
+			for kind in provider.receiver_kinds
+		],
+		"variants": [{"code": code, "label": f"{code} {_(label)}"} for code, label in provider.variants],
+		"taxpayers": provider.capabilities.taxpayers,
+	}
+
+
+@frappe.whitelist()
+def customer_data(customer: str, company: str) -> dict:
+	"""What the Fiscal Data section shows of a customer: what is sent when it is left as it is."""
+	if not frappe.has_permission("Customer", "read", doc=customer):
+		frappe.throw(_("You may not read this customer."), frappe.PermissionError)
+	return receiver.of_customer(customer, company)
+
+
+@frappe.whitelist()
+def check_tax_id(company: str, tax_id: str, taxpayer_type: str = "") -> dict:
+	"""The digits that belong to a taxpayer's number, or what is wrong with it. Local."""
+	return receiver.check(company, tax_id, taxpayer_type)
+
+
+@frappe.whitelist(methods=["POST"])
+def look_up_taxpayer(company: str, tax_id: str, taxpayer_type: str = "") -> dict:
+	"""Ask the provider's register for a taxpayer's number. For whoever may make sales."""
+	if not any(frappe.has_permission(doctype, "create") for doctype in ("POS Invoice", "Sales Invoice")):
+		frappe.throw(_("You may not make sales."), frappe.PermissionError)
+	return receiver.look_up(company, tax_id, taxpayer_type)
 
 
 def _down_since(company: str):

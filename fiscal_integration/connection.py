@@ -4,15 +4,25 @@ The rest of the app sees `Connection` values; only this module knows in which re
 their secrets are stored.
 """
 
+import hashlib
+from contextlib import suppress
+
 import frappe
+from cryptography.fernet import Fernet
 from frappe import _
 from frappe.model.document import Document
-from frappe.utils.password import get_decrypted_password, remove_encrypted_password, set_encrypted_password
+from frappe.utils.background_jobs import get_redis_conn
+from frappe.utils.password import (
+	get_decrypted_password,
+	get_encryption_key,
+	remove_encrypted_password,
+	set_encrypted_password,
+)
 
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.words import translated
 from fiscal_integration.providers import load
-from fiscal_integration.providers.base import SECRET_KEY, TEST, Connection, Provider
+from fiscal_integration.providers.base import SECRET_KEY, TEST, Connection, OwnTokens, Provider
 from fiscal_integration.providers.http import HttpClient, check_url
 
 SETTINGS = "Fiscal Integration Settings"
@@ -76,7 +86,56 @@ def for_company(company: str, secrets: bool = True) -> Connection | None:
 def open_provider(connection: Connection, recorder) -> Provider:
 	"""The provider's object for `connection`; its exchanges go to `recorder` (see audit.Recorder)."""
 	cls = providers()[connection.provider]
-	return cls(connection, HttpClient(recorder, cls.correlation_header))
+	return cls(connection, HttpClient(recorder, cls.correlation_header), SharedTokens(connection))
+
+
+class SharedTokens:
+	"""Access tokens for all workers: in the queue's Redis, encrypted with the site's key (see base.Tokens).
+
+	Bound to the credentials they were given for, so that new ones never meet an old token. Made where the site
+	is bound; used from any thread. Without Redis they are the object's own.
+	"""
+
+	def __init__(self, connection: Connection):
+		held = "|".join(
+			(
+				frappe.local.site,
+				connection.provider,
+				connection.environment,
+				connection.server_url,
+				*(f"{key}={secret.reveal()}" for key, secret in sorted(connection.secrets.items())),
+			)
+		)
+		self.prefix = f"fiscal_token|{hashlib.sha256(held.encode()).hexdigest()}"
+		self.own = OwnTokens()
+		self.cipher = Fernet(get_encryption_key())
+		try:
+			self.redis = get_redis_conn()
+		except Exception:
+			self.redis = None
+
+	def get(self, name: str) -> str:
+		if token := self.own.get(name):
+			return token
+		try:
+			kept = self.redis.get(f"{self.prefix}|{name}") if self.redis is not None else None
+			return self.cipher.decrypt(kept).decode() if kept else ""
+		except Exception:
+			return ""
+
+	def put(self, name: str, token: str, seconds: float):
+		self.own.put(name, token, seconds)
+		with suppress(Exception):
+			if self.redis is not None:
+				self.redis.set(
+					f"{self.prefix}|{name}", self.cipher.encrypt(token.encode()), ex=max(int(seconds), 1)
+				)
+
+	def drop(self, name: str):
+		self.own.drop(name)
+		with suppress(Exception):
+			if self.redis is not None:
+				self.redis.delete(f"{self.prefix}|{name}")
 
 
 class ConnectionDocument(Document):

@@ -24,6 +24,8 @@ DRAIN_SECONDS = 20
 """A drain gives its worker back after this, and queues itself again when something is left."""
 AHEAD = 3
 """Rows claimed beyond those in the air, so that a free slot need not wait for the database."""
+READ_AHEAD = 50
+"""Bulk rows that are read at once; each is looked at again when it is claimed."""
 REPAIR_HOURS = 3
 BATCH_LIMIT_SECONDS = 6 * 3600
 BATCH_HORIZON_SECONDS = 900
@@ -124,6 +126,7 @@ class _Drain:
 		self.deadline = time.monotonic() + seconds
 		self.skip: set[str] = set()
 		self.busy_devices: set[str] = set()
+		self.ahead: list = []
 		self.handled = 0
 
 	def run(self) -> tuple[int, bool]:
@@ -183,24 +186,35 @@ class _Drain:
 		self.busy_devices.discard(work.row.device)
 
 	def _due(self, limit: int):
-		found = []
-		for bulk in (0, 1):
-			if len(found) < limit:
-				found += frappe.get_all(
-					DOCTYPE,
-					filters={
-						"company": self.company,
-						"status": ("in", lifecycle.DUE),
-						"bulk": bulk,
-						"next_attempt": ("<=", now_datetime()),
-						**({"name": ("not in", list(self.skip))} if self.skip else {}),
-						**({"device": ("not in", list(self.busy_devices))} if self.busy_devices else {}),
-					},
-					fields=["name", "device"],
-					order_by="next_attempt asc",
-					limit=limit - len(found),
-				)
+		"""The names and devices of what is due, at most `limit`: live rows first. Bulk is read ahead."""
+		found = self._read(0, limit)
+		if len(found) < limit:
+			if len(self.ahead) < limit:
+				self.ahead = self._read(1, max(limit, READ_AHEAD))
+			room = limit - len(found)
+			found += self.ahead[:room]
+			self.ahead = self.ahead[room:]
 		return found
+
+	def _read(self, bulk: int, limit: int):
+		"""One query for each state: over all of them at once the database would sort everything that is due."""
+		found = []
+		for status in lifecycle.DUE:
+			found += frappe.get_all(
+				DOCTYPE,
+				filters={
+					"company": self.company,
+					"status": status,
+					"bulk": bulk,
+					"next_attempt": ("<=", now_datetime()),
+					**({"name": ("not in", list(self.skip))} if self.skip else {}),
+					**({"device": ("not in", list(self.busy_devices))} if self.busy_devices else {}),
+				},
+				fields=["name", "device", "next_attempt"],
+				order_by="next_attempt asc",
+				limit=limit,
+			)
+		return sorted(found, key=lambda row: row.next_attempt)[:limit]
 
 
 # -- bulk ------------------------------------------------------------------------------------------------

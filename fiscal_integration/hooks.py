@@ -47,6 +47,8 @@ doctype_js = {
 	"Sales Invoice": "public/js/invoice.js",
 }
 
+page_js = {"point-of-sale": "public/js/point_of_sale.js"}
+
 scheduler_events = {
 	"cron": {"* * * * *": ["fiscal_integration.tasks.sweep"]},
 	"hourly": ["fiscal_integration.tasks.alert"],

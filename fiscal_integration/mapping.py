@@ -81,7 +81,7 @@ def to_invoice(doc, payment_code=lambda mode: "") -> Invoice:
 		kind=kind_of(doc),
 		issued_at=posted_at(doc),
 		issuer=_issuer(doc.company),
-		receiver=_receiver(doc),
+		receiver=receiver_of(doc),
 		currency=doc.currency or company_currency,
 		company_currency=company_currency,
 		exchange_rate=decimal(doc.get("conversion_rate") or 1),
@@ -124,7 +124,7 @@ def posted_at(doc) -> datetime:
 
 def _issuer(company: str) -> Party:
 	name, tax_id = frappe.get_cached_value("Company", company, ["company_name", "tax_id"])
-	return Party(name=name or company, tax_id=_squeeze(tax_id), country=country_code(company))
+	return Party(name=name or company, tax_id=squeeze(tax_id), country=country_code(company))
 
 
 CUSTOMER_FIELDS = (
@@ -144,7 +144,7 @@ CUSTOMER_FIELDS = (
 )
 
 
-def _receiver(doc) -> Party:
+def receiver_of(doc) -> Party:
 	"""The customer; what the invoice's own Fiscal Data say goes before it."""
 	customer = frappe.db.get_value("Customer", doc.customer, list(CUSTOMER_FIELDS), as_dict=True)
 	if not customer:
@@ -164,10 +164,10 @@ def _receiver(doc) -> Party:
 	country = ""
 	if address.country:
 		country = (frappe.get_cached_value("Country", address.country, "code") or "").upper()
-	typed = _squeeze(doc.get("fiscal_customer_tax_id"))
-	tax_id = typed or _squeeze(customer.tax_id or doc.get("tax_id"))
+	typed = squeeze(doc.get("fiscal_customer_tax_id"))
+	tax_id = typed or squeeze(customer.tax_id or doc.get("tax_id"))
 	# What belongs to the customer's own number says nothing of another one.
-	own = not typed or typed == _squeeze(customer.tax_id)
+	own = not typed or typed == squeeze(customer.tax_id)
 	domestic = not country or country == country_code(doc.company)
 	return Party(
 		name=(doc.get("fiscal_customer_name") or "").strip()
@@ -212,7 +212,7 @@ def _export(doc) -> Export | None:
 	return Export(doc.incoterm, doc.get("named_place") or "")
 
 
-def _squeeze(tax_id: str | None) -> str:
+def squeeze(tax_id: str | None) -> str:
 	return "".join((tax_id or "").split()).upper()
 
 

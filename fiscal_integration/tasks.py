@@ -1,6 +1,6 @@
 """Scheduler entry points (hooks.py)."""
 
-from fiscal_integration import alerts, drain, webhooks
+from fiscal_integration import alerts, cancellation, drain, webhooks
 
 
 def sweep():
@@ -8,10 +8,12 @@ def sweep():
 	webhooks.sweep()
 	drain.end_of_day()
 	drain.sweep()
+	cancellation.sweep()
 
 
 def alert():
-	"""Every hour: tell people of what needs them, and of certificates that end; mend what invoices show."""
+	"""Every hour: tell people of what needs them, and of certificates and documents that run out; mend what invoices show."""
 	drain.repair_projections()
 	alerts.dead_letters()
 	alerts.expiries()
+	alerts.supplies()

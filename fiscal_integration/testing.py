@@ -1,5 +1,6 @@
 """What the tests of the app share: the sample company, a sandbox of their own, and turning time."""
 
+import threading
 from unittest.mock import patch
 
 import frappe
@@ -92,6 +93,27 @@ class FiscalTestCase(FrappeTestCase):
 	def fresh(self, row):
 		frappe.db.rollback()
 		return frappe.get_doc(dispatch.DOCTYPE, row.name)
+
+	@staticmethod
+	def start_workers(*lots) -> list[threading.Thread]:
+		"""Threads that process these lots of Fiscal Documents (by name) at once, each with its own connection."""
+		site, path = frappe.local.site, frappe.local.sites_path
+		start = threading.Barrier(len(lots))
+
+		def work(names):
+			frappe.init(site, sites_path=path)
+			frappe.connect()
+			try:
+				start.wait(10)
+				for name in names:
+					dispatch.process(name)
+			finally:
+				frappe.destroy()
+
+		workers = [threading.Thread(target=work, args=(names,)) for names in lots]
+		for worker in workers:
+			worker.start()
+		return workers
 
 	@staticmethod
 	def set_others_aside():

@@ -142,6 +142,52 @@ LEASE_SECONDS = 600
 """How long a row may be Sending before its worker counts as dead. Longer than any provider's total time
 limit, since a lease that ends while its request is under way would let two workers look at one row."""
 
+CANCEL_REQUESTED = "Requested"
+CANCEL_UNKNOWN = "Unknown"
+CANCEL_PENDING = "Pending"
+CANCELLED = "Cancelled"
+CANCEL_REFUSED = "Refused"
+CANCEL_FAILED = "Failed"
+
+CANCEL_STATES: dict[str, State] = {
+	"": State("Nobody asked for a cancellation.", "Nothing.", "gray", (CANCEL_REQUESTED,)),
+	CANCEL_REQUESTED: State(
+		"Waits to be sent to the authority; goes by itself.", "Nothing.", "blue", (CANCEL_UNKNOWN,), due=True
+	),
+	CANCEL_UNKNOWN: State(
+		"It is being sent, or no usable answer came: it is looked up before it is asked again.",
+		"Nothing.",
+		"orange",
+		(CANCEL_REQUESTED, CANCEL_PENDING, CANCELLED, CANCEL_REFUSED, CANCEL_FAILED),
+		due=True,
+		open=True,
+	),
+	CANCEL_PENDING: State(
+		"The authority or the receiver has still to agree; it is asked again by itself.",
+		"Nothing.",
+		"yellow",
+		(CANCELLED, CANCEL_REFUSED, CANCEL_FAILED),
+		due=True,
+		open=True,
+	),
+	CANCELLED: State(
+		"The authority has cancelled the document.", "Cancel the invoice in ERPNext too.", "gray"
+	),
+	CANCEL_REFUSED: State(
+		"The authority refused: the document stays valid.",
+		"Read the answer. Make a credit note, or ask again when the cause is mended.",
+		"red",
+		(CANCEL_REQUESTED,),
+	),
+	CANCEL_FAILED: State(
+		"It could not be asked for, because of the settings or the request.",
+		"Mend the cause that the answer names, then ask again.",
+		"red",
+		(CANCEL_REQUESTED,),
+	),
+}
+"""The cancelling axis of an Issued document."""
+
 
 class IllegalTransition(Exception):
 	"""A state was about to be followed by one that may not follow it: a defect, never a user's error."""
@@ -151,6 +197,13 @@ def check(current: str, following: str) -> str:
 	"""`following`, if it may follow `current`; raises IllegalTransition otherwise."""
 	if following not in STATES[current].followers:
 		raise IllegalTransition(f"{current} -> {following}")
+	return following
+
+
+def check_cancel(current: str, following: str) -> str:
+	"""The same for the cancelling axis."""
+	if following not in CANCEL_STATES[current].followers:
+		raise IllegalTransition(f"cancellation {current or 'none'} -> {following}")
 	return following
 
 

@@ -10,7 +10,7 @@ import frappe
 from frappe import _
 from frappe.utils import get_system_timezone, now_datetime
 
-from fiscal_integration import audit, connection, dispatch, mapping, numbering
+from fiscal_integration import audit, cancellation, connection, dispatch, mapping, numbering
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
 from fiscal_integration.fiscal.words import translated
@@ -112,14 +112,24 @@ def check_before_cancel(doc, method=None):
 
 
 def _refuse_cancel(doc, row):
-	if row.status == lifecycle.ISSUED:
-		frappe.throw(
-			_(
-				"{0} has the fiscal document {1} and cannot be cancelled. Make a return (credit note) against it "
-				"instead."
-			).format(doc.name, row.fiscal_id),
-			title=_("Fiscal Document Issued"),
-		)
+	if row.status == lifecycle.ISSUED and row.cancellation_status != lifecycle.CANCELLED:
+		message = _(
+			"{0} has the fiscal document {1} and cannot be cancelled. Make a return (credit note) against it "
+			"instead."
+		).format(doc.name, row.fiscal_id)
+		if cancellation.offered(row):
+			message += " " + _(
+				"If the sale did not take place, have the fiscal document cancelled first: Fiscal > Cancel Fiscal "
+				"Document."
+			)
+		offer = None
+		if not doc.get("is_return"):
+			offer = {
+				"label": _("Make a Credit Note"),
+				"client_action": "fiscal_integration.invoice.make_credit_note",
+				"args": {"doctype": doc.doctype, "name": doc.name},
+			}
+		frappe.throw(message, title=_("Fiscal Document Issued"), primary_action=offer)
 	if row.status in lifecycle.OPEN:
 		frappe.throw(
 			_(
@@ -139,6 +149,9 @@ def withdraw_fiscal_document(doc, method=None):
 	# The locked row is as it is now; what the check before read may be as it was when this transaction began,
 	# and a worker may have taken the document since.
 	_refuse_cancel(doc, row)
+	if row.status == lifecycle.ISSUED:
+		# The authority has cancelled it; the row stays as it is.
+		return
 	if row.status == lifecycle.QUEUED and not row.attempts:
 		frappe.delete_doc(dispatch.DOCTYPE, row.name, ignore_permissions=True, force=True)
 		doc.db_set({"fiscal_document": None, "fiscal_status": None}, update_modified=False, notify=False)

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import ClassVar, Protocol
 
 from fiscal_integration.fiscal.errors import ErrorClass, ErrorRule, Failure, Problem
-from fiscal_integration.fiscal.invoice import Coordinates, Invoice
+from fiscal_integration.fiscal.invoice import Coordinates, Invoice, Party
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument
 from fiscal_integration.fiscal.words import say
@@ -330,6 +330,17 @@ class Provider:
 
 	def supply(self) -> Supply:
 		return Supply(failure=self._unsupported("a supply of documents").failure)
+
+	@classmethod
+	def receiver_kind(cls, party: Party) -> str:
+		"""The code of the receiver kind that `party` goes out as, where nobody chose one."""
+		return party.kind
+
+	@classmethod
+	def check_taxpayer(cls, tax_id: str, taxpayer_type: str = "") -> Taxpayer:
+		"""A taxpayer's number by its form alone: with its check digits and type, or the failure that says what
+		is wrong with it."""
+		return Taxpayer(True, tax_id, taxpayer_type=taxpayer_type)
 
 	def taxpayer(self, tax_id: str, taxpayer_type: str) -> Taxpayer:
 		return Taxpayer(failure=self._unsupported("a register of taxpayers").failure)

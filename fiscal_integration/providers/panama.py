@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from fiscal_integration.fiscal.errors import Problem
+from fiscal_integration.fiscal.errors import ErrorClass, Failure, Problem
 from fiscal_integration.fiscal.invoice import Coordinates, Invoice
 from fiscal_integration.fiscal.money import CENT, MICRO, plain
-from fiscal_integration.fiscal.panama import cufe, rfe
+from fiscal_integration.fiscal.panama import cufe, rfe, ruc
 from fiscal_integration.fiscal.panama import document as dgi
 from fiscal_integration.fiscal.words import say
 from fiscal_integration.providers.base import (
@@ -16,6 +16,7 @@ from fiscal_integration.providers.base import (
 	Parameter,
 	Provider,
 	ReceiverKind,
+	Taxpayer,
 )
 
 ENVIRONMENTS = {"1": PRODUCTION, "2": TEST}
@@ -61,6 +62,33 @@ class PanamaProvider(Provider):
 
 	def validate(self, invoice: Invoice, now: datetime):
 		return dgi.problems(invoice)
+
+	@classmethod
+	def receiver_kind(cls, party):
+		return dgi.receiver_kind(party)
+
+	@classmethod
+	def check_taxpayer(cls, tax_id, taxpayer_type=""):
+		parsed = ruc.parse(tax_id)
+		kind = taxpayer_type[:1] if taxpayer_type[:1] in ("1", "2") else ""
+		kind = kind or (str(parsed.taxpayer_type) if parsed else "")
+		try:
+			return Taxpayer(
+				True,
+				tax_id,
+				dv=ruc.verification_digits(tax_id, int(kind or ruc.NATURAL)),
+				taxpayer_type=kind or str(ruc.NATURAL),
+			)
+		except ValueError:
+			return Taxpayer(
+				failure=Failure(
+					ErrorClass.REJECTED,
+					say(
+						"{0} is no RUC. It has to look like 8-442-445, PE-12-345 or 155596713-2-2015.", tax_id
+					),
+					"invalid_ruc",
+				)
+			)
 
 	def check_cancel(self, held: Held, reason: str, now: datetime):
 		"""The reason and the window of panama.md 5.6; official wording of neither was found."""

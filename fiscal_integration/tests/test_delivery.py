@@ -184,22 +184,9 @@ class TestDevices(DeliveryCase):
 				with lock:
 					in_air -= 1
 
-		def work(names):
-			frappe.init(site, sites_path=path)
-			frappe.connect()
-			try:
-				for name in names:
-					dispatch.process(name)
-			finally:
-				frappe.destroy()
-
-		site, path = frappe.local.site, frappe.local.sites_path
 		names = [row.name for row in rows] * 3
 		with patch.object(Facturapi, "issue", issue):
-			workers = [threading.Thread(target=work, args=(names,)) for _ in range(4)]
-			for worker in workers:
-				worker.start()
-			for worker in workers:
+			for worker in self.start_workers(*[names] * 4):
 				worker.join(60)
 		self.assertEqual(most, 1)
 		self.assertEqual(set(self.statuses(rows)), {lifecycle.ISSUED})

@@ -1,6 +1,5 @@
 import json
 import socket
-import threading
 import time
 from unittest.mock import patch
 
@@ -88,21 +87,7 @@ class TestIssuing(FiscalTestCase):
 	def test_many_workers_at_once_send_once(self):
 		_, row = self.sell()
 		self.sandbox.fault("facturapi", "slow", delay=0.3)
-		site, path = frappe.local.site, frappe.local.sites_path
-		start = threading.Barrier(6)
-
-		def work():
-			frappe.init(site, sites_path=path)
-			frappe.connect()
-			try:
-				start.wait(10)
-				dispatch.process(row.name)
-			finally:
-				frappe.destroy()
-
-		workers = [threading.Thread(target=work) for _ in range(6)]
-		for worker in workers:
-			worker.start()
+		workers = self.start_workers(*[[row.name]] * 6)
 		for worker in workers:
 			worker.join(30)
 		row = self.fresh(row)

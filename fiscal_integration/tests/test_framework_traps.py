@@ -225,27 +225,15 @@ class TestClosingWhileSending(FiscalTestCase):
 		sample.ensure_till(till)
 		sample.open_till(till)
 		rows = [self.sell(pos_profile=till)[1] for _ in range(12)]
-		site, path = frappe.local.site, frappe.local.sites_path
 		original = Facturapi.issue
 
 		def issue(provider, body):
 			time.sleep(0.15)
 			return original(provider, body)
 
-		def work(names):
-			frappe.init(site, sites_path=path)
-			frappe.connect()
-			try:
-				for name in names:
-					dispatch.process(name)
-			finally:
-				frappe.destroy()
-
 		names = [row.name for row in rows]
 		with patch.object(Facturapi, "issue", issue):
-			workers = [threading.Thread(target=work, args=(names[index::2],)) for index in range(2)]
-			for worker in workers:
-				worker.start()
+			workers = self.start_workers(names[::2], names[1::2])
 			opening = frappe.get_doc("POS Opening Entry", {"pos_profile": till, "docstatus": 1})
 			closing = make_closing_entry_from_opening(opening)
 			closing.period_end_date, closing.posting_date = now_datetime(), nowdate()

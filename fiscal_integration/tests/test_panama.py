@@ -1,10 +1,13 @@
 """Panama through HKA (SOAP and REST) and FacturaFácil: the same sales, the same promises."""
 
+import json
 from decimal import Decimal
+from unittest.mock import patch
 
 import frappe
+from frappe.utils import add_to_date, now_datetime
 
-from fiscal_integration import dispatch, sample
+from fiscal_integration import alerts, api, cancellation, connection, dispatch, numbering, sample
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.panama import cufe
 from fiscal_integration.testing import FiscalTestCase
@@ -171,3 +174,410 @@ class TestHkaRest(PanamaSales, FiscalTestCase):
 
 class TestFacturaFacil(PanamaSales, FiscalTestCase):
 	provider = "facturafacil"
+
+
+class TestNumbering(FiscalTestCase):
+	provider = "hka"
+	shop = sample.PANAMA
+
+	def setUp(self):
+		super().setUp()
+		for name in frappe.get_all(numbering.POINT, {"company": self.shop.company}, pluck="name"):
+			frappe.delete_doc(numbering.POINT, name, force=True)
+		frappe.db.commit()
+
+	def point(self, **values):
+		doc = frappe.get_doc({"doctype": numbering.POINT, "company": self.shop.company, **values}).insert()
+		frappe.db.commit()
+		return doc
+
+	def test_a_till_has_its_own_branch_point_and_sequence(self):
+		_, default = self.sell()
+		default = self.run_job(default)
+		self.point(
+			pos_profile=self.shop.profile, branch_code="0003", point_code="014", serial_device="0000000009"
+		)
+		_, row = self.sell()
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		parts = cufe.parts(row.fiscal_id)
+		self.assertEqual((parts["branch"], parts["point"]), ("0003", "014"))
+		self.assertEqual((row.branch_code, row.point_code, row.serial_device), ("0003", "014", "0000000009"))
+		self.assertEqual(row.provider_id, f"0003/014/{row.sequence_number}/01/01/0000000009")
+		self.assertNotEqual(row.sequence, default.sequence)
+
+	def test_without_one_the_settings_defaults_hold(self):
+		self.point(pos_profile=self.shop.profile, point_code="021")
+		_, row = self.sell()
+		self.assertEqual(cufe.parts(self.run_job(row).fiscal_id)["branch"], "0000")
+		_, row = self.sell(doctype="Sales Invoice", customer=BUSINESS)
+		self.assertEqual(cufe.parts(self.run_job(row).fiscal_id)["point"], "001")
+
+	def test_a_point_for_what_comes_from_no_till(self):
+		self.point(point_code="030")
+		_, row = self.sell(doctype="Sales Invoice", customer=BUSINESS)
+		self.assertEqual(cufe.parts(self.run_job(row).fiscal_id)["point"], "030")
+		_, row = self.sell()
+		self.assertEqual(cufe.parts(self.run_job(row).fiscal_id)["point"], "001")
+
+	def test_what_is_entered_wrong_is_told(self):
+		for values in (
+			{"point_code": "000"},
+			{"branch_code": "1"},
+			{"serial_device": "x"},
+			{"pos_profile": sample.PROFILE},
+		):
+			with self.subTest(values), self.assertRaises(frappe.ValidationError):
+				self.point(**{"pos_profile": self.shop.profile, **values})
+			frappe.db.rollback()
+		self.point(pos_profile=self.shop.profile)
+		with self.assertRaises(frappe.DuplicateEntryError):
+			self.point(pos_profile=self.shop.profile)
+
+	def test_a_sequence_goes_on_where_another_system_ended_and_never_back(self):
+		_, row = self.sell()
+		row = self.run_job(row)
+		sequence = frappe.get_doc(numbering.SEQUENCE, row.sequence)
+		with self.assertRaises(frappe.ValidationError):
+			sequence.update({"last_number": "0"})
+			sequence.save()
+		with self.assertRaises(frappe.PermissionError):
+			frappe.delete_doc(numbering.SEQUENCE, sequence.name)
+		frappe.db.rollback()
+		onward = int(row.sequence_number) + 4000
+		sequence = frappe.get_doc(numbering.SEQUENCE, row.sequence)
+		sequence.last_number = str(onward)
+		sequence.save()
+		frappe.db.commit()
+		_, row = self.sell()
+		self.assertEqual(int(self.run_job(row).sequence_number), onward + 1)
+
+	def test_the_last_number_of_all(self):
+		_, row = self.sell()
+		row = self.run_job(row)
+		frappe.db.set_value(numbering.SEQUENCE, row.sequence, "last_number", "9999999999")
+		frappe.db.commit()
+		_, row = self.sell()
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.REJECTED)
+		self.assertIn("used up", row.error_message)
+		self.assertEqual(row.payload, None)
+		frappe.delete_doc(
+			numbering.SEQUENCE,
+			frappe.db.get_value(numbering.SEQUENCE, {"last_number": "9999999999"}),
+			force=True,
+			ignore_on_trash=True,
+		)
+		frappe.db.commit()
+
+	def test_several_workers_take_no_number_twice_and_leave_no_gap(self):
+		rows = [self.sell()[1] for _sale in range(12)]
+		names = [row.name for row in rows]
+		for worker in self.start_workers(names[::3], names[1::3], names[2::3]):
+			worker.join(60)
+		found = [self.fresh(row) for row in rows]
+		for row in found:
+			# What two workers locked at once waits its turn.
+			if row.status != lifecycle.ISSUED:
+				self.turn_time(row)
+				self.run_job(row)
+		numbers = sorted(int(self.fresh(row).sequence_number) for row in rows)
+		self.assertEqual(numbers, list(range(numbers[0], numbers[0] + len(rows))))
+		self.assertEqual({self.fresh(row).status for row in rows}, {lifecycle.ISSUED})
+
+	def test_a_number_belongs_to_one_document_in_the_database(self):
+		_, row = self.sell()
+		row = self.run_job(row)
+		_, other = self.sell()
+		with self.assertRaises(Exception) as caught:
+			frappe.db.set_value(
+				dispatch.DOCTYPE,
+				other.name,
+				{"sequence": row.sequence, "sequence_number": row.sequence_number},
+			)
+		self.assertIn("uplicate" if frappe.db.db_type == "mariadb" else "UNIQUE", str(caught.exception))
+		frappe.db.rollback()
+
+
+class TestCancellation(FiscalTestCase):
+	provider = "hka"
+	shop = sample.PANAMA
+	REASON = "La venta no se realizó"
+
+	def setUp(self):
+		super().setUp()
+		self.allow(1)
+		queue = patch.object(cancellation, "enqueue")
+		queue.start()
+		self.addCleanup(queue.stop)
+		self.addCleanup(self.allow, 0)
+
+	def allow(self, value):
+		frappe.db.rollback()
+		frappe.db.set_single_value(connection.SETTINGS, "enable_cancellation", value)
+		frappe.clear_document_cache(connection.SETTINGS, connection.SETTINGS)
+		frappe.db.commit()
+
+	def issued(self):
+		doc, row = self.sell()
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		return doc, row
+
+	def ask(self, row, reason=REASON):
+		api.cancel(row.name, reason)
+		frappe.db.commit()
+
+	def step(self, row):
+		cancellation.process(row.name)
+		return self.fresh(row)
+
+	def later(self, row):
+		frappe.db.set_value(
+			dispatch.DOCTYPE, row.name, "cancellation_next", add_to_date(now_datetime(), seconds=-1)
+		)
+		frappe.db.commit()
+
+	def test_from_the_request_to_the_cancelled_invoice(self):
+		doc, row = self.issued()
+		self.ask(row)
+		self.assertEqual(self.fresh(row).cancellation_status, "Requested")
+		with self.assertRaises(frappe.ValidationError):
+			frappe.get_doc(doc.doctype, doc.name).cancel()
+		frappe.db.rollback()
+		row = self.step(row)
+		self.assertEqual((row.status, row.cancellation_status), ("Issued", "Cancelled"))
+		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "fiscal_cancellation"), "Cancelled")
+		frappe.get_doc(doc.doctype, doc.name).cancel()
+		frappe.db.commit()
+		self.assertEqual(self.fresh(row).status, "Issued", "what was issued stays on record")
+		self.assertEqual(self.sandbox.ledger("hka")[0]["status"], "cancelled")
+		operations = frappe.get_all(
+			"Integration Request", {"fiscal_document": row.name}, pluck="fiscal_operation"
+		)
+		self.assertIn("cancel", operations)
+
+	def test_only_where_the_settings_allow_it(self):
+		_, row = self.issued()
+		self.allow(0)
+		with self.assertRaises(frappe.ValidationError):
+			self.ask(row)
+		self.assertFalse(api.fiscal_view(row.reference_doctype, row.reference_name)["can_cancel"])
+
+	def test_a_reason_of_fifteen_characters_within_the_window(self):
+		_, row = self.issued()
+		with self.assertRaisesRegex(frappe.ValidationError, "15"):
+			self.ask(row, "Error")
+		frappe.db.rollback()
+		frappe.db.set_value(dispatch.DOCTYPE, row.name, "issued_at", add_to_date(now_datetime(), hours=-183))
+		with self.assertRaisesRegex(frappe.ValidationError, "182 hours"):
+			self.ask(row)
+
+	def test_an_answer_that_was_lost_is_looked_up_first(self):
+		_, row = self.issued()
+		self.ask(row)
+		self.sandbox.fault("hka", "lost_after_commit", operation="cancel")
+		row = self.step(row)
+		self.assertEqual(row.cancellation_status, "Unknown")
+		self.later(row)
+		row = self.step(row)
+		self.assertEqual(row.cancellation_status, "Cancelled")
+		sent = [
+			request for request in self.sandbox.requests("hka") if "AnulacionDocumento" in request["body"]
+		]
+		self.assertEqual(len(sent), 1)
+
+	def test_0622_counts_as_done(self):
+		_, row = self.issued()
+		self.ask(row)
+		(entry,) = self.sandbox.emulators["hka"].dgi.documents.values()
+		entry["status"] = "cancelled"
+		self.assertEqual(self.step(row).cancellation_status, "Cancelled")
+
+	def test_a_worker_that_dies_leaves_what_is_looked_up(self):
+		_, row = self.issued()
+		self.ask(row)
+		with patch.object(cancellation, "_ask", side_effect=SystemExit), self.assertRaises(SystemExit):
+			cancellation.process(row.name)
+		row = self.fresh(row)
+		self.assertEqual(row.cancellation_status, "Unknown")
+		self.later(row)
+		self.assertEqual(self.step(row).cancellation_status, "Cancelled")
+
+	def test_a_refusal_is_told_and_may_be_asked_for_again(self):
+		_, row = self.issued()
+		self.ask(row)
+		self.sandbox.advance(200 * 3600)
+		row = self.step(row)
+		self.assertEqual(row.cancellation_status, "Refused")
+		self.assertIn("plazo", row.cancellation_message)
+		self.sandbox.reset()
+		self.assertTrue(cancellation.offered(row))
+
+	def test_the_provider_unreachable_is_asked_later(self):
+		_, row = self.issued()
+		self.ask(row)
+		self.sandbox.refuse()
+		row = self.step(row)
+		self.assertEqual(row.cancellation_status, "Requested")
+		self.sandbox.resume()
+		self.later(row)
+		self.assertEqual(self.step(row).cancellation_status, "Cancelled")
+
+	def test_the_sweep_finds_what_is_due(self):
+		_, row = self.issued()
+		self.ask(row)
+		with patch.object(cancellation, "enqueue") as enqueue:
+			cancellation.sweep()
+		self.assertIn(row.name, [call.args[0] for call in enqueue.call_args_list])
+		self.assertEqual(self.step(row).cancellation_status, "Cancelled")
+
+	def test_a_cashier_may_not(self):
+		_, row = self.issued()
+		frappe.set_user("Guest")
+		with self.assertRaises(frappe.PermissionError):
+			api.cancel(row.name, self.REASON)
+
+
+class TestFiscalData(FiscalTestCase):
+	provider = "hka"
+	shop = sample.PANAMA
+
+	def test_the_forms_ask_what_the_provider_wants_to_know(self):
+		form = api.sale_form(self.shop.company, "POS Invoice")
+		self.assertEqual([kind["code"] for kind in form["receiver_kinds"]], ["01", "02", "03", "04"])
+		self.assertTrue(form["taxpayers"])
+		self.assertEqual(api.sale_form(sample.COMPANY, "POS Invoice")["receiver_kinds"], [])
+		self.switch_off()
+		self.assertEqual(api.sale_form(self.shop.company, "POS Invoice"), {})
+
+	def test_it_is_filled_from_the_customer_with_the_dv(self):
+		data = api.customer_data(BUSINESS, self.shop.company)
+		self.assertEqual(
+			(data["kind"], data["tax_id"], data["dv"], data["taxpayer_type"]),
+			("01", "155596713-2-2015", "59", "2"),
+		)
+
+	def test_the_dv_is_computed_and_checked(self):
+		found = api.check_tax_id(self.shop.company, "8-442-445")
+		self.assertEqual((found["found"], len(found["dv"]), found["taxpayer_type"]), (True, 2, "1"))
+		self.assertFalse(api.check_tax_id(self.shop.company, "nope")["found"])
+
+	def test_the_register_is_asked(self):
+		found = api.look_up_taxpayer(self.shop.company, "155596713-2-2015")
+		self.assertEqual((found["found"], found["dv"]), (True, "59"))
+		self.assertIn("no taxpayer", api.look_up_taxpayer(self.shop.company, "45400-2-299934")["message"])
+		self.sandbox.refuse()
+		self.assertIn(
+			"cannot be reached", api.look_up_taxpayer(self.shop.company, "45400-2-299934")["message"]
+		)
+
+	def test_what_the_sale_says_goes_before_the_customers_record(self):
+		_, row = self.sell(
+			fiscal_customer_type="01",
+			fiscal_customer_name="Cliente Ocasional, S.A.",
+			fiscal_customer_tax_id="45400-2-299934",
+			fiscal_customer_dv="09",
+			fiscal_customer_email="compras@example.com",
+			customer=BUSINESS,
+		)
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		self.assertEqual(row.receiver_id, "45400-2-299934")
+		client = json.loads(row.payload)["documento"]["datosTransaccion"]["cliente"]
+		self.assertEqual(
+			(client["razonSocial"], client["digitoVerificadorRUC"], client["correoElectronico1"]),
+			("Cliente Ocasional, S.A.", "09", "compras@example.com"),
+		)
+
+	def test_what_is_wrong_is_told_before_the_sale(self):
+		with self.assertRaisesRegex(frappe.ValidationError, "DV"):
+			self.sell(customer=BUSINESS, fiscal_customer_dv="11")
+
+	def test_a_return_carries_the_same_receiver(self):
+		doc, row = self.sell(
+			customer=BUSINESS, fiscal_customer_tax_id="45400-2-299934", fiscal_customer_type="01"
+		)
+		self.run_job(row)
+		note = sample.credit_note(doc)
+		self.assertEqual(note.fiscal_customer_tax_id, "45400-2-299934")
+
+
+class TestSupply(FiscalTestCase):
+	provider = "hka"
+	shop = sample.PANAMA
+
+	def setUp(self):
+		super().setUp()
+		frappe.db.set_value(connection.ACCOUNT, self.shop.company, "expiry_alerts", None)
+		frappe.clear_document_cache(connection.ACCOUNT, self.shop.company)
+		frappe.db.delete("Notification Log")
+		frappe.db.commit()
+
+	def told(self):
+		return frappe.get_all("Notification Log", pluck="subject")
+
+	def test_folios_running_low_are_told_once_a_day(self):
+		self.sandbox.set_option("hka", folios=99)
+		alerts.supplies()
+		alerts.supplies()
+		self.assertEqual(
+			len([subject for subject in self.told() if "99 documents are left" in subject]),
+			len(alerts._users()),
+		)
+
+	def test_enough_folios_are_not_told(self):
+		self.sandbox.set_option("hka", folios=101)
+		alerts.supplies()
+		self.assertFalse([subject for subject in self.told() if "are left" in subject])
+
+	def test_a_licence_that_ends(self):
+		until = add_to_date(now_datetime(), days=7).date()
+		self.sandbox.set_option("hka", licence_until=str(until))
+		alerts.supplies()
+		self.assertTrue([subject for subject in self.told() if str(until) in subject])
+
+	def test_a_provider_that_does_not_answer_is_asked_again(self):
+		self.sandbox.refuse()
+		alerts.supplies()
+		self.sandbox.resume()
+		self.sandbox.set_option("hka", folios=5)
+		alerts.supplies()
+		self.assertTrue([subject for subject in self.told() if "5 documents are left" in subject])
+
+
+class TestTokens(FiscalTestCase):
+	provider = "hka"
+	shop = sample.PANAMA
+
+	def connect_account(self, **values):
+		values["parameters"] = {"transport": "REST", **values.get("parameters", {})}
+		return super().connect_account(**values)
+
+	def logins(self):
+		return [entry for entry in self.sandbox.requests("hka") if entry["path"] == "/api/Autenticacion"]
+
+	def test_all_workers_share_one_and_redis_does_not_hold_it_in_the_open(self):
+		redis = connection.SharedTokens(connection.for_company(self.shop.company)).redis
+		try:
+			redis.ping()
+		except Exception:
+			self.skipTest("there is no Redis here")
+		for _sale in range(3):
+			_, row = self.sell()
+			self.assertEqual(self.run_job(row).status, lifecycle.ISSUED)
+		self.assertEqual(len(self.logins()), 1)
+		(token,) = self.sandbox.emulators["hka"].tokens
+		for key in redis.keys("fiscal_token|*"):
+			self.assertNotIn(token.encode(), redis.get(key) or b"")
+
+	def test_no_token_in_any_record(self):
+		_, row = self.sell()
+		self.run_job(row)
+		tokens = list(self.sandbox.emulators["hka"].tokens)
+		self.assertTrue(tokens)
+		secrets = [*tokens, self.sandbox.secret_key("hka"), self.sandbox.parameters("hka")["token_company"]]
+		for request in frappe.get_all("Integration Request", {"fiscal_document": row.name}, pluck="name"):
+			text = frappe.as_json(frappe.get_doc("Integration Request", request).as_dict())
+			for secret in secrets:
+				self.assertNotIn(secret, text)

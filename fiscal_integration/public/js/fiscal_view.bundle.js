@@ -43,6 +43,19 @@ Object.assign(fiscal_integration.view, {
 				])}</p>`
 			);
 		}
+		if (view.fiscal_number) {
+			lines.push(`<p class="text-muted">${__("Number: {0}", [escape(view.fiscal_number)])}</p>`);
+		}
+		if (view.cancellation) {
+			const { status, colour, meaning, todo, message } = view.cancellation;
+			lines.push(
+				`<p class="fiscal-cancellation"><span class="indicator-pill ${colour}">${__("Cancellation")}: ${__(
+					status
+				)}</span><br>${escape(meaning)} <b>${escape(todo)}</b>${
+					message ? `<br><span class="text-muted">${escape(message)}</span>` : ""
+				}</p>`
+			);
+		}
 		if (view.next_attempt) {
 			lines.push(
 				`<p class="text-muted">${__("Next step: {0}", [
@@ -89,6 +102,35 @@ Object.assign(fiscal_integration.view, {
 						send
 					);
 				},
+				group
+			);
+		}
+		if (view.can_cancel) {
+			frm.add_custom_button(
+				__("Cancel Fiscal Document"),
+				() =>
+					frappe.prompt(
+						[
+							{
+								fieldname: "explanation",
+								fieldtype: "HTML",
+								options: `<p>${__(
+									"Only for a sale that did not take place. It cannot be undone, and the invoice can be cancelled afterwards."
+								)}</p>`,
+							},
+							{
+								fieldname: "reason",
+								fieldtype: "Small Text",
+								label: __("Reason for the Authority"),
+								reqd: 1,
+							},
+						],
+						async ({ reason }) => {
+							await act("cancel", { document: view.name, reason }, __("The cancellation was requested"))();
+						},
+						__("Cancel Fiscal Document {0}", [view.fiscal_id]),
+						__("Ask the Authority")
+					),
 				group
 			);
 		}

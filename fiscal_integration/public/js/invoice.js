@@ -15,9 +15,34 @@ fiscal_integration.invoice.show = async function (frm) {
 	fiscal_integration.view.buttons(frm, frm.doctype, name, view);
 };
 
+// What the message that refuses a cancellation offers instead.
+fiscal_integration.invoice.make_credit_note = function ({ doctype, name }) {
+	frappe.hide_msgprint(true);
+	const module = doctype === "POS Invoice" ? "pos_invoice" : "sales_invoice";
+	frappe.model.open_mapped_doc({
+		method: `erpnext.accounts.doctype.${module}.${module}.make_sales_return`,
+		source_name: name,
+	});
+};
+
+fiscal_integration.invoice.ask_form = async function (frm) {
+	await frappe.require("fiscal_data.bundle.js");
+	await fiscal_integration.data.show(frm);
+};
+
 if (!fiscal_integration.invoice.hooked) {
 	fiscal_integration.invoice.hooked = true;
 	for (const doctype of ["POS Invoice", "Sales Invoice"]) {
-		frappe.ui.form.on(doctype, { refresh: (frm) => fiscal_integration.invoice.show(frm) });
+		frappe.ui.form.on(doctype, {
+			refresh(frm) {
+				fiscal_integration.invoice.show(frm);
+				fiscal_integration.invoice.ask_form(frm);
+			},
+			company: (frm) => fiscal_integration.invoice.ask_form(frm),
+			customer: (frm) => frm.fiscal_form && fiscal_integration.data.show_customer(frm),
+			fiscal_customer_type: (frm) => frm.fiscal_form && fiscal_integration.data.show_customer(frm),
+			fiscal_customer_tax_id: (frm) => frm.fiscal_form && fiscal_integration.data.check(frm),
+			fiscal_taxpayer_type: (frm) => frm.fiscal_form && fiscal_integration.data.check(frm),
+		});
 	}
 }

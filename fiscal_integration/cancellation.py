@@ -1,0 +1,228 @@
+"""Cancelling an issued document at the authority: an axis of its own beside the issuing one (design 5).
+
+A request is kept on the Fiscal Document and carried out by a job. While it is in the air the row says Unknown,
+so that a worker that dies leaves what has to be looked up first; asking a second time does no harm, since the
+authority answers that it is cancelled already (panama.md 5.6).
+"""
+
+from zoneinfo import ZoneInfo
+
+import frappe
+from frappe import _
+from frappe.utils import add_to_date, get_datetime, get_system_timezone, now_datetime
+
+from fiscal_integration import audit, connection, dispatch
+from fiscal_integration.dispatch import DOCTYPE
+from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.fiscal.errors import ErrorClass, Failure
+from fiscal_integration.fiscal.lifecycle import (
+	CANCEL_FAILED,
+	CANCEL_PENDING,
+	CANCEL_REFUSED,
+	CANCEL_REQUESTED,
+	CANCEL_UNKNOWN,
+	CANCELLED,
+)
+from fiscal_integration.fiscal.remote import RemoteStatus
+from fiscal_integration.fiscal.words import say, translated
+from fiscal_integration.providers.base import Cancellation, CancelStatus
+from fiscal_integration.slots import Slots
+
+OPEN = (CANCEL_REQUESTED, CANCEL_UNKNOWN, CANCEL_PENDING)
+SWEEP_LIMIT = 200
+OUTCOMES = {
+	CancelStatus.CANCELLED: CANCELLED,
+	CancelStatus.PENDING: CANCEL_PENDING,
+	CancelStatus.REFUSED: CANCEL_REFUSED,
+}
+
+
+def offered(row) -> bool:
+	"""Whether a cancellation may be asked for: the settings allow it, the provider can, and none is under way."""
+	if row.status != lifecycle.ISSUED or row.cancellation_status in (*OPEN, CANCELLED):
+		return False
+	if not frappe.get_cached_doc(connection.SETTINGS).enable_cancellation:
+		return False
+	provider = connection.providers().get(row.provider)
+	return bool(provider and provider.capabilities.cancel)
+
+
+def request(name: str, reason: str):
+	"""Keep the request to cancel a document, and send it after the commit. Throws what stands in the way."""
+	row = frappe.get_doc(DOCTYPE, name, for_update=True)
+	if not offered(row):
+		frappe.throw(
+			_(
+				"{0} cannot be cancelled at the authority: it is not issued, a cancellation is under way, the "
+				"provider cannot, or Enable Cancellation is off in the settings."
+			).format(row.reference_name)
+		)
+	found = _connection(row)
+	provider = connection.providers()[found.provider](found, None)
+	now = now_datetime()
+	problems = provider.check_cancel(
+		dispatch.held(row), reason, now.replace(tzinfo=ZoneInfo(get_system_timezone()))
+	)
+	if problems:
+		frappe.throw("<br>".join(translated(problem.message, _) for problem in problems))
+	_move(row, CANCEL_REQUESTED)
+	row.update(
+		{
+			"cancellation_reason": reason.strip(),
+			"cancellation_message": None,
+			"cancellation_requested_by": frappe.session.user,
+			"cancellation_requested_at": now,
+			"cancellation_attempts": 0,
+			"cancellation_next": now,
+		}
+	)
+	row.projected = 0
+	row.store()
+	frappe.db.after_commit.add(lambda: enqueue(name))
+
+
+def enqueue(name: str) -> bool:
+	return dispatch.enqueue_job(
+		"fiscal_integration.cancellation.process", "short", f"fiscal-cancel-{name}", document=name
+	)
+
+
+def sweep():
+	"""Queue the cancellations that are due."""
+	for name in frappe.get_all(
+		DOCTYPE,
+		{"cancellation_status": ("in", OPEN), "cancellation_next": ("<=", now_datetime())},
+		pluck="name",
+		order_by="cancellation_next asc",
+		limit=SWEEP_LIMIT,
+	):
+		enqueue(name)
+
+
+def process(document: str):
+	"""The job: take one cancellation a step further. Never raises (see dispatch.process)."""
+	try:
+		_process(document)
+	except Exception as error:
+		frappe.db.rollback()
+		dispatch.log("Cancellation could not be processed", document, error)
+
+
+def _process(name: str):
+	frappe.db.commit()
+	row = frappe.get_doc(DOCTYPE, name, for_update=True)
+	now = now_datetime()
+	waits = row.cancellation_next and get_datetime(row.cancellation_next) > now
+	if row.cancellation_status not in OPEN or waits:
+		frappe.db.rollback()
+		return
+	before = row.cancellation_status
+	if before == CANCEL_REQUESTED:
+		_move(row, CANCEL_UNKNOWN)
+	row.cancellation_attempts = (row.cancellation_attempts or 0) + 1
+	row.cancellation_next = add_to_date(now, seconds=lifecycle.LEASE_SECONDS)
+	try:
+		found = _connection(row)
+	except frappe.ValidationError as error:
+		frappe.clear_messages()
+		row.cancellation_status = before
+		row.cancellation_message = str(error)
+		row.store()
+		frappe.db.commit()
+		return
+	row.store()
+	frappe.db.commit()
+
+	recorder = audit.Recorder(row.provider, found.secrets, row.name)
+	provider = connection.open_provider(found, recorder)
+	slots = Slots(found.source, found.max_concurrent)
+	token = slots.take(True, dispatch.SLOT_WAIT_SECONDS)
+	if token:
+		try:
+			answer = _ask(provider, dispatch.held(row), row, before)
+		except Exception as error:
+			# A defect in a provider says nothing about whether the request was processed.
+			dispatch.log("Cancellation failed", name, error)
+			answer = Cancellation(
+				failure=Failure(ErrorClass.UNKNOWN, say("Internal error: {0}", type(error).__name__))
+			)
+		finally:
+			slots.give_back(token)
+	else:
+		answer = Cancellation(failure=Failure(ErrorClass.TRANSIENT, "The connection is busy.", "busy"))
+	recorder.keep(row)
+	_apply(row, answer, before, recorder)
+	dispatch.project(row.name)
+
+
+def _ask(provider, held, row, before) -> Cancellation:
+	"""Cancel; but first look whether it is cancelled, where an earlier request may have been heard."""
+	if before == CANCEL_REQUESTED:
+		return provider.cancel(held, row.cancellation_reason)
+	found = provider.reconcile(row.external_reference, row.provider_id or "")
+	if found.failure:
+		return Cancellation(failure=found.failure)
+	if any(
+		entry.status is RemoteStatus.CANCELLED and entry.fiscal_id in ("", row.fiscal_id)
+		for entry in found.documents
+	):
+		return Cancellation(CancelStatus.CANCELLED, _("The provider holds it as cancelled."))
+	if before == CANCEL_PENDING:
+		return Cancellation(CancelStatus.PENDING)
+	return provider.cancel(held, row.cancellation_reason)
+
+
+def _apply(held_row, answer: Cancellation, before: str, recorder):
+	row = frappe.get_doc(DOCTYPE, held_row.name, for_update=True)
+	if (row.cancellation_status, row.cancellation_attempts) != (
+		held_row.cancellation_status,
+		held_row.cancellation_attempts,
+	):
+		frappe.db.rollback()
+		return
+	now = now_datetime()
+	tries = row.cancellation_attempts
+	if answer.failure:
+		failure = answer.failure
+		row.cancellation_message = recorder.redact(translated(failure.message, _))
+		if failure.error_class in (ErrorClass.CONFIGURATION, ErrorClass.REJECTED):
+			_move(row, CANCEL_FAILED)
+			row.cancellation_next = None
+		else:
+			if failure.error_class is ErrorClass.TRANSIENT and before == CANCEL_REQUESTED:
+				_move(row, CANCEL_REQUESTED)
+			seconds = lifecycle.ask_wait(lifecycle.UNKNOWN, tries, failure.retry_after)
+			row.cancellation_next = add_to_date(now, seconds=int(seconds) + 1)
+		audit.log_failure(f"{row.reference_name}: cancellation", failure.message, recorder, row)
+	else:
+		state = OUTCOMES[answer.status]
+		if row.cancellation_status != state:
+			_move(row, state)
+		row.cancellation_message = recorder.redact(translated(answer.message, _)) or None
+		row.cancellation_next = None
+		if state == CANCELLED:
+			row.cancelled_at = now
+		elif state == CANCEL_PENDING:
+			row.cancellation_next = add_to_date(
+				now, seconds=int(lifecycle.ask_wait(lifecycle.PENDING, tries))
+			)
+		else:
+			audit.log_failure(f"{row.reference_name}: cancellation refused", answer.message, recorder, row)
+	row.projected = 0
+	row.store()
+	frappe.db.commit()
+
+
+def _move(row, state: str):
+	row.cancellation_status = lifecycle.check_cancel(row.cancellation_status or "", state)
+
+
+def _connection(row):
+	found = connection.for_company(row.company)
+	if not found or (found.provider, found.environment) != (row.provider, row.environment):
+		frappe.throw(
+			_("{0} was issued through {1} ({2}), which is not the connection of {3} any more.").format(
+				row.reference_name, row.provider, row.environment, row.company
+			)
+		)
+	return found
