@@ -112,6 +112,13 @@ class TestPage(unittest.TestCase):
 			followers = ", ".join(state.followers) or "nothing: it is final"
 			self.assertIn(f"| **{name}** | {state.meaning} | {state.todo} | {followers} |", page)
 
+	def test_cancellation(self):
+		page = PAGE.read_text(encoding="utf-8")
+		for name, state in lifecycle.CANCEL_STATES.items():
+			if name:
+				self.assertIn(f"| **{name}** | {state.meaning} | {state.todo} |", page)
+			self.assertLessEqual(set(state.followers), set(lifecycle.CANCEL_STATES))
+
 	def test_reactions_and_waits(self):
 		page = PAGE.read_text(encoding="utf-8")
 		for error_class, reaction in lifecycle.REACTIONS.items():

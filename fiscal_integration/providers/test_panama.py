@@ -35,6 +35,7 @@ from fiscal_integration.providers.facturafacil import FacturaFacil
 from fiscal_integration.providers.hka import HKA, NAMESPACES, TEMPURI
 from fiscal_integration.providers.http import HttpClient
 from fiscal_integration.sandbox import Sandbox
+from fiscal_integration.sandbox.reading import read_pdf
 
 PANAMA = ZoneInfo("America/Panama")
 NOW = datetime.now(PANAMA).replace(microsecond=0)
@@ -772,6 +773,17 @@ class TestCafe(Case):
 			found.qr_value.startswith("https://dgi-fep-test.mef.gob.pa:40001/Consultas/FacturasPorQR?chFE=FE")
 		)
 		self.assertIn("&jwt=", found.qr_value)
+
+	def test_text_and_qr_of_the_cafe_are_read_by_others(self):
+		for provider_class, branch in ((HKA, "0000"), (FacturaFacil, "")):
+			type(self).provider_class = provider_class
+			self.addCleanup(setattr, type(self), "provider_class", HKA)
+			document = invoice(coordinates=Coordinates(branch, "001", "", next(_numbers)))
+			payload, found = self.issued(document)
+			held = Held(found.provider_id or payload.provider_id, found.fiscal_id, stamps=dict(found.stamps))
+			text, code = read_pdf(self.provider().pdf(held).content)
+			self.assertIn(found.fiscal_id, text)
+			self.assertEqual(code, found.qr_value)
 
 	def test_the_trainees_page_lists_it(self):
 		self.issued(invoice())

@@ -19,12 +19,7 @@ Object.assign(fiscal_integration.view, {
 		if (view.needs_attention) {
 			lines.push(`<p class="fiscal-todo"><b>${escape(view.todo)}</b></p>`);
 		}
-		if (view.qr_image) {
-			lines.push(
-				`<img class="fiscal-qr" alt="${__("QR Code")}" src="${encodeURI(view.qr_image)}"
-					style="width: 180px; image-rendering: pixelated">`
-			);
-		}
+		if (view.qr_image) lines.push(this.qr(view.qr_image));
 		if (view.qr_value && /^https:\/\//.test(view.qr_value)) {
 			lines.push(
 				`<p><a target="_blank" rel="noopener" href="${escape(view.qr_value)}">${__(
@@ -64,6 +59,13 @@ Object.assign(fiscal_integration.view, {
 			);
 		}
 		return `<div class="fiscal-view">${lines.join("")}</div>`;
+	},
+
+	// As large as its modules need to be read off a screen: a long address makes many of them.
+	qr(image) {
+		return `<img class="fiscal-qr" alt="${__("QR Code")}" src="${encodeURI(image)}"
+			style="image-rendering: pixelated"
+			onload="this.style.width = Math.min(Math.max(this.naturalWidth / 2, 160), 400) + 'px'">`;
 	},
 
 	buttons(frm, doctype, name, view) {

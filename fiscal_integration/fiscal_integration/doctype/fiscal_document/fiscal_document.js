@@ -9,9 +9,7 @@ frappe.ui.form.on("Fiscal Document", {
 		if (!view.name) return;
 		const { qr_image, qr_value, ...status } = view;
 		frm.fields_dict.status_html.$wrapper.html(fiscal_integration.view.html(status));
-		frm.fields_dict.qr_html.$wrapper.html(
-			qr_image ? `<img class="fiscal-qr" src="${encodeURI(qr_image)}" style="width: 180px">` : ""
-		);
+		frm.fields_dict.qr_html.$wrapper.html(qr_image ? fiscal_integration.view.qr(qr_image) : "");
 		fiscal_integration.view.buttons(frm, reference_doctype, reference_name, view);
 	},
 });
