@@ -132,8 +132,8 @@ class TestPage(unittest.TestCase):
 			self.assertIn(f"| {state} | {', '.join(map(span, waits))}, and so on |", page)
 
 	def test_the_codes_of_providers(self):
-		for key, provider in load().items():
-			page = (PAGE.parent / f"{key}.md").read_text(encoding="utf-8")
+		page = "\n".join(path.read_text(encoding="utf-8") for path in PAGE.parent.glob("*.md"))
+		for provider in load().values():
 			for code, rule in provider.errors.items():
 				waits = ", ".join(map(span, rule.waits)) or "-"
 				self.assertIn(f"| `{code}` | {rule.error_class.value} | {rule.remedy} | {waits} |", page)
