@@ -661,9 +661,7 @@ def _result(row, remote: RemoteDocument):
 			"qr_image": remote.qr_image or _rendered(remote.qr_value),
 		}
 	)
-	row.set("stamps", [])
-	for key, value in remote.stamps:
-		row.append("stamps", {"key": key, "value": value})
+	row.set_stamps(remote.stamps)
 
 
 def _rendered(qr_value: str) -> str | None:
@@ -721,21 +719,30 @@ def project(name: str):
 	then, and is shown again until it is not.
 	"""
 	try:
+		row = None
 		for _try in range(PROJECT_TRIES):
 			frappe.db.commit()
-			row = frappe.get_doc(DOCTYPE, name)
+			if row is None or not _is_as_shown(row):
+				row = frappe.get_doc(DOCTYPE, name)
 			if row.projected and is_projected(row):
 				return
 			_show(row)
+			row.projected = 1
 	except Exception as error:
 		frappe.db.rollback()
 		log("Invoice could not be updated", name, error)
+
+
+def _is_as_shown(row) -> bool:
+	modified, projected = frappe.db.get_value(DOCTYPE, row.name, ["modified", "projected"])
+	return bool(projected) and get_datetime(modified) == get_datetime(row.modified)
 
 
 def _show(row):
 	write_projection(row)
 	unchanged = {"name": row.name, "modified": row.modified}
 	frappe.db.set_value(DOCTYPE, unchanged, "projected", 1, update_modified=False)
+	row.notify_update()
 	for doctype, document in ((row.reference_doctype, row.reference_name), (DOCTYPE, row.name)):
 		frappe.publish_realtime(
 			"fiscal_document_update",

@@ -5,6 +5,9 @@ import io
 
 import qrcode
 
+MASK = 2
+"""One mask for all: to try each of the eight takes four fifths of the time, and every reader takes any."""
+
 
 def png(text: str) -> bytes:
 	"""`text` as a QR code in a PNG, with the quiet zone and error correction M that receipts are printed
@@ -18,7 +21,9 @@ def png(text: str) -> bytes:
 def _code(text: str) -> qrcode.QRCode:
 	if not text:
 		raise ValueError("There is no text to make a QR code of")
-	code = qrcode.QRCode(error_correction=qrcode.constants.ERROR_CORRECT_M, box_size=6, border=4)
+	code = qrcode.QRCode(
+		error_correction=qrcode.constants.ERROR_CORRECT_M, box_size=6, border=4, mask_pattern=MASK
+	)
 	code.add_data(text)
 	try:
 		code.make(fit=True)

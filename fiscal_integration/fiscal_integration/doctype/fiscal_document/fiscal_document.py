@@ -13,13 +13,10 @@ class FiscalDocument(Document):
 	"""
 
 	def validate(self):
-		if not self.flags.by_service:
-			frappe.throw(
-				_(
-					"A fiscal document is written by the system only. Use its buttons to send it again or to ask."
-				),
-				frappe.PermissionError,
-			)
+		frappe.throw(
+			_("A fiscal document is written by the system only. Use its buttons to send it again or to ask."),
+			frappe.PermissionError,
+		)
 
 	def on_trash(self):
 		if self.status != lifecycle.QUEUED or self.attempts:
@@ -33,10 +30,30 @@ class FiscalDocument(Document):
 		self.status = lifecycle.check(self.status, state)
 		self.status_since = now_datetime()
 
+	def set_stamps(self, pairs):
+		"""Replace the stamps by these pairs of key and value."""
+		self.set("stamps", [])
+		for key, value in pairs:
+			self.append("stamps", {"key": key, "value": value})
+		self.flags.stamps_changed = True
+
 	def store(self):
-		"""Save what the service changed. Issued rows keep their result: see lifecycle."""
-		self.flags.by_service = True
-		self.save(ignore_permissions=True, ignore_version=True)
+		"""Write what the service changed.
+
+		Without what `save` does for what people enter (reading it anew, looking up every link, versions): every
+		sale passes here several times, and the row is locked by its caller.
+		"""
+		self.set_user_and_timestamp()
+		self.db_update()
+		if self.flags.stamps_changed:
+			frappe.db.delete(STAMP, {"parent": self.name, "parenttype": self.doctype})
+			for stamp in self.stamps:
+				stamp.db_insert()
+			self.flags.stamps_changed = False
+		frappe.clear_document_cache(self.doctype, self.name)
+
+
+STAMP = "Fiscal Document Stamp"
 
 
 def on_doctype_update():
