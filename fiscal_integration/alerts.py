@@ -11,7 +11,7 @@ from frappe import _
 from frappe.utils import add_to_date, escape_html, format_datetime, get_url_to_form, getdate, now_datetime
 from frappe.utils import validate_email_address as valid_email
 
-from fiscal_integration import audit, connection
+from fiscal_integration import audit, certificates, connection
 from fiscal_integration.fiscal import lifecycle
 
 DOCTYPE = "Fiscal Document"
@@ -75,27 +75,32 @@ def dead_letters():
 
 def expiries():
 	"""Tell of certificates and the like 30 and 7 days before they end, and when they have ended."""
-	today = now_datetime().date()
 	for record in connection.enabled_records():
-		told = json.loads(record.get("expiry_alerts") or "{}")
+		name = f"{record.provider_class.label}, {record.get('company') or record.name}"
 		for label, day in record.provider_class.expiries(record.connection(secrets=False)):
-			days = (getdate(day) - today).days
-			level = (
-				EXPIRED if days < 0 else min((limit for limit in EXPIRY_DAYS if days <= limit), default=None)
-			)
-			key = f"{label}|{day}"
-			if level is None or (key in told and told[key] <= level):
-				continue
-			told[key] = level
-			record.db_set("expiry_alerts", json.dumps(told), update_modified=False)
-			name = f"{record.provider_class.label}, {record.get('company') or record.name}"
-			subject = (
-				_("{0} has ended: {1}. Nothing is issued until it is renewed").format(_(label), name)
-				if days < 0
-				else _("{0} ends in {1} days: {2}").format(_(label), days, name)
-			)
-			_tell(subject, [_("Valid until {0}.").format(day)], record.doctype, record.name)
-			frappe.db.commit()
+			_tell_expiry(record, label, day, name)
+	for row in frappe.get_all(certificates.DOCTYPE, {"status": certificates.ACTIVE}, pluck="name"):
+		certificate = frappe.get_doc(certificates.DOCTYPE, row)
+		_tell_expiry(certificate, "Certificate", getdate(certificate.valid_until), certificate.company)
+
+
+def _tell_expiry(record, label: str, day, name: str):
+	"""Each level once; `record` remembers which were told."""
+	told = json.loads(record.get("expiry_alerts") or "{}")
+	days = (getdate(day) - now_datetime().date()).days
+	level = EXPIRED if days < 0 else min((limit for limit in EXPIRY_DAYS if days <= limit), default=None)
+	key = f"{label}|{day}"
+	if level is None or (key in told and told[key] <= level):
+		return
+	told[key] = level
+	record.db_set("expiry_alerts", json.dumps(told), update_modified=False)
+	subject = (
+		_("{0} has ended: {1}. Nothing is issued until it is renewed").format(_(label), name)
+		if days < 0
+		else _("{0} ends in {1} days: {2}").format(_(label), days, name)
+	)
+	_tell(subject, [_("Valid until {0}.").format(day)], record.doctype, record.name)
+	frappe.db.commit()
 
 
 def supplies():

@@ -9,6 +9,7 @@ from frappe.utils import now_datetime
 from fiscal_integration import (
 	audit,
 	cancellation,
+	certificates,
 	circuit,
 	connection,
 	dispatch,
@@ -147,16 +148,19 @@ def fiscal_view(doctype: str, name: str) -> dict:
 		return {}
 	operator = bool(set(frappe.get_roles()) & set(OPERATE))
 	issued = row.status == lifecycle.ISSUED
+	shown = dispatch.shows_qr(row)
 	state = lifecycle.STATES[row.status]
 	return {
 		"name": row.name,
 		"status": row.status,
 		"colour": state.colour,
-		"meaning": _(state.meaning),
+		"meaning": _("Pending, not yet submitted: built, signed and numbered here.")
+		if row.status == lifecycle.QUEUED and row.fiscal_id
+		else _(state.meaning),
 		"todo": _(state.todo),
 		"fiscal_id": row.fiscal_id,
-		"qr_value": row.qr_value if issued else None,
-		"qr_image": qr_image(row) if issued else None,
+		"qr_value": row.qr_value if shown else None,
+		"qr_image": qr_image(row) if shown else None,
 		"authorized_at": row.authorized_at,
 		"attempts": row.attempts,
 		"next_attempt": row.next_attempt if state.due else None,
@@ -239,6 +243,18 @@ def look_up_taxpayer(company: str, tax_id: str, taxpayer_type: str = "") -> dict
 	if not any(frappe.has_permission(doctype, "create") for doctype in ("POS Invoice", "Sales Invoice")):
 		frappe.throw(_("You may not make sales."), frappe.PermissionError)
 	return receiver.look_up(company, tax_id, taxpayer_type)
+
+
+@frappe.whitelist(methods=["POST"])
+def initialize_certificate(certificate: str, content: str, password: str = "") -> dict:
+	"""Put a P12 file (base64) and its password to use. For managers."""
+	_require(MANAGE)
+	answer = certificates.initialize(certificate, content, password)
+	if answer["ok"]:
+		# What waited for a certificate goes now.
+		connection.release(frappe.db.get_value(certificates.DOCTYPE, answer["name"], "company"))
+		frappe.db.commit()
+	return answer
 
 
 def _down_since(company: str):

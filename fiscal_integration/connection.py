@@ -11,6 +11,7 @@ import frappe
 from cryptography.fernet import Fernet
 from frappe import _
 from frappe.model.document import Document
+from frappe.utils import now_datetime
 from frappe.utils.background_jobs import get_redis_conn
 from frappe.utils.password import (
 	get_decrypted_password,
@@ -19,6 +20,8 @@ from frappe.utils.password import (
 	set_encrypted_password,
 )
 
+from fiscal_integration import certificates
+from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.words import translated
 from fiscal_integration.providers import load
@@ -80,13 +83,24 @@ def for_company(company: str, secrets: bool = True) -> Connection | None:
 	encryption key does not fit the stored secrets.
 	"""
 	record = record_for(company)
-	return record.connection(secrets) if record else None
+	return record.connection(secrets, company) if record else None
 
 
 def open_provider(connection: Connection, recorder) -> Provider:
 	"""The provider's object for `connection`; its exchanges go to `recorder` (see audit.Recorder)."""
 	cls = providers()[connection.provider]
 	return cls(connection, HttpClient(recorder, cls.correlation_header), SharedTokens(connection))
+
+
+def release(company: str):
+	"""Let what was built and held back, or waited for a certificate, go by itself from now on. No commit."""
+	frappe.db.set_value(
+		"Fiscal Document",
+		{"company": company, "status": lifecycle.QUEUED, "attempts": 0},
+		"next_attempt",
+		now_datetime(),
+		update_modified=False,
+	)
 
 
 class SharedTokens:
@@ -233,6 +247,14 @@ class ConnectionDocument(Document):
 			self.append("parameters", {"parameter": parameter.key, "value": value})
 
 	def on_update(self):
+		if self.enabled and self.provider_class and self.provider_class.capabilities.signs:
+			provider = self.provider_class(self.connection(secrets=False), None)
+			if not provider.holds_back:
+				# What was built and held back until now goes by itself.
+				for company in (
+					[self.company] if self.get("company") else frappe.get_all("Company", pluck="name")
+				):
+					release(company)
 		for key, value in getattr(self, "_pending_secrets", {}).items():
 			set_encrypted_password(self.doctype, self.name, value, _field(key))
 		self._pending_secrets = {}
@@ -281,8 +303,9 @@ class ConnectionDocument(Document):
 				"<br>".join(translated(problem.message, _) for problem in problems), title=_("Connection")
 			)
 
-	def connection(self, secrets: bool = True) -> Connection:
-		"""This record as a Connection. Secrets just typed go before the stored ones."""
+	def connection(self, secrets: bool = True, company: str = "") -> Connection:
+		"""This record as a Connection for `company`. Secrets just typed go before the stored ones."""
+		company = company or self.get("company") or ""
 		found = {}
 		if secrets:
 			pending = getattr(self, "_pending_secrets", {})
@@ -297,9 +320,12 @@ class ConnectionDocument(Document):
 				row.parameter: row.value or "" for row in self.parameters if row.parameter not in declared
 			},
 			secrets=found,
-			company=self.get("company") or "",
+			company=company,
 			source=(self.doctype, self.name),
 			max_concurrent=self.get("max_concurrent") or self.provider_class.capabilities.max_concurrent,
+			signer=certificates.signer(company)
+			if secrets and company and self.provider_class.capabilities.signs
+			else None,
 		)
 
 	def payment_code(self, mode: str) -> str:

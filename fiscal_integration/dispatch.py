@@ -48,6 +48,7 @@ AFRESH = {
 	"lease_until": None,
 	"alerted_on": None,
 	"projected": 0,
+	"released": 1,
 }
 """What a row is set to when a person sends it again: the same document and key, a new payload."""
 DEVICE_WINDOW = 20
@@ -242,6 +243,8 @@ def begin(name: str) -> Work | None:
 	if not head or head.status not in lifecycle.DUE:
 		return None
 	record = connection.record_for(head.company)
+	if record and record.provider_class.capabilities.signs:
+		_build_ahead(name)
 	if record and not circuit.allows(record):
 		return None
 	row = claim(name, head.device)
@@ -252,6 +255,29 @@ def begin(name: str) -> Work | None:
 	return Work(
 		row, connection.open_provider(found, recorder), recorder, Slots(found.source, found.max_concurrent)
 	)
+
+
+def _build_ahead(name: str):
+	"""Build, sign and number a document as soon as its sale is there, whatever keeps it from being sent: the sale
+	has its legal id at once. What cannot be built is left to `claim`, which says why. Commits."""
+	frappe.db.commit()
+	row = frappe.get_doc(DOCTYPE, name, for_update=True)
+	found = connection.for_company(row.company)
+	invoice = frappe.get_doc(row.reference_doctype, row.reference_name)
+	if row.status != lifecycle.QUEUED or row.payload or not found or invoice.docstatus != 1:
+		frappe.db.rollback()
+		return
+	try:
+		built = _freeze(row, invoice, found, now_datetime())
+	except MappingError:
+		built = False
+	if not built:
+		frappe.db.rollback()
+		return
+	row.projected = 0
+	row.store()
+	frappe.db.commit()
+	project(name)
 
 
 def call(work: Work, live: bool = True):
@@ -428,6 +454,11 @@ def _prepare(row, now) -> bool:
 		return False
 	if not row.payload and not _freeze(row, invoice, found, now):
 		return False
+	provider = connection.providers()[found.provider](found, None)
+	if provider.holds_back and not row.released:
+		_put_off(row, now, None)
+		row.next_attempt = None
+		return False
 	row.attempts = (row.attempts or 0) + 1
 	row.sent_at = now
 	row.next_attempt = row.lease_until
@@ -451,10 +482,13 @@ def _freeze(row, invoice, found, now) -> bool:
 	record = connection.record_for(row.company)
 	mapped = mapping.to_invoice(invoice, record.payment_code)
 	if mapped.reference and mapped.reference.awaited:
-		row.move_to(lifecycle.QUEUED)
-		return _hold(row, now, _("Waits for the fiscal document of {0}.").format(mapped.reference.name), 30)
+		return _put_off(
+			row, now, _("Waits for the fiscal document of {0}.").format(mapped.reference.name), 30
+		)
 	provider = connection.providers()[found.provider](found, None)
 	moment = now.replace(tzinfo=ZoneInfo(get_system_timezone()))
+	if obstacle := provider.obstacle(moment):
+		return _put_off(row, now, translated(obstacle, _))
 	mapped = numbering.placed(mapped, invoice, provider)
 	problems = provider.validate(mapped, moment)
 	if problems:
@@ -477,7 +511,22 @@ def _freeze(row, invoice, found, now) -> bool:
 			"provider_id": payload.provider_id or None,
 		}
 	)
+	if payload.fiscal_id:
+		row.update(
+			{
+				"fiscal_id": payload.fiscal_id,
+				"qr_value": payload.qr_value,
+				"qr_image": _rendered(payload.qr_value),
+				"issued_at": _local(mapped.issued_at),
+			}
+		)
 	return True
+
+
+def _put_off(row, now, message, seconds=HOLD_SECONDS) -> bool:
+	if row.status == lifecycle.SENDING:
+		row.move_to(lifecycle.QUEUED)
+	return _hold(row, now, message, seconds)
 
 
 def _hold(row, now, message, seconds=HOLD_SECONDS) -> bool:
@@ -597,6 +646,7 @@ def _apply_document(row, remote: RemoteDocument, now, answered: bool):
 		receiver=row.receiver_id or "",
 		environment=row.environment or "",
 		number=row.fiscal_number or "",
+		fiscal_id=(row.fiscal_id or "") if _signed_here(row) else "",
 	)
 	# Some answer without an id of their own: then it stays the one by which we know it.
 	row.provider_id = remote.provider_id or row.provider_id
@@ -644,21 +694,28 @@ def _apply_document(row, remote: RemoteDocument, now, answered: bool):
 	row.next_attempt = None
 
 
+def _signed_here(row) -> bool:
+	provider = connection.providers().get(row.provider)
+	return bool(provider and provider.capabilities.signs)
+
+
 def _owner_of(fiscal_id: str, name: str) -> str | None:
 	"""The invoice of another row that holds this fiscal id."""
 	return frappe.db.get_value(DOCTYPE, {"fiscal_id": fiscal_id, "name": ("!=", name)}, "reference_name")
 
 
 def _result(row, remote: RemoteDocument):
+	own = _signed_here(row) and remote.fiscal_id == row.fiscal_id
+	qr_value = remote.qr_value or (row.qr_value if own else "")
 	row.update(
 		{
 			"fiscal_id": remote.fiscal_id,
 			"authorization_number": remote.authorization_number,
 			"authorized_at": _local(remote.authorized_at),
-			"issued_at": _local(remote.issued_at),
+			"issued_at": _local(remote.issued_at) or (row.issued_at if own else None),
 			"provider_total": str(remote.total) if remote.total is not None else None,
-			"qr_value": remote.qr_value,
-			"qr_image": remote.qr_image or _rendered(remote.qr_value),
+			"qr_value": qr_value,
+			"qr_image": remote.qr_image or _rendered(qr_value),
 		}
 	)
 	row.set_stamps(remote.stamps)
@@ -771,14 +828,16 @@ def write_projection(row):
 
 
 def projection(row) -> dict:
+	shown = shows_qr(row)
 	return {
 		"fiscal_document": row.name,
 		"fiscal_status": row.status,
-		"fiscal_id": row.fiscal_id,
+		# What was signed here and refused, or never sent, is nobody's legal id.
+		"fiscal_id": row.fiscal_id if shown or row.status == lifecycle.NEEDS_REVIEW else None,
 		"fiscal_authorization": row.authorization_number,
 		"fiscal_authorized_at": row.authorized_at,
-		"fiscal_qr_value": row.qr_value if row.status == lifecycle.ISSUED else None,
-		"fiscal_qr_image": row.qr_image if row.status == lifecycle.ISSUED else None,
+		"fiscal_qr_value": row.qr_value if shown else None,
+		"fiscal_qr_image": row.qr_image if shown else None,
 		"fiscal_cancellation": row.cancellation_status,
 		"fiscal_error": row.error_message if row.status in lifecycle.DEAD_LETTERS else None,
 	}
@@ -795,7 +854,13 @@ def held(row) -> Held:
 		if issued_at
 		else None,
 		stamps={stamp.key: stamp.value for stamp in row.stamps},
+		payload=row.payload or "",
 	)
+
+
+def shows_qr(row) -> bool:
+	"""Whether the QR code is the sale's: it is issued, or signed here and on its way."""
+	return row.status == lifecycle.ISSUED or bool(row.fiscal_id and row.status in lifecycle.DUE)
 
 
 def find(doctype: str, name: str):
@@ -845,5 +910,6 @@ def ask_now(name: str):
 	if row.status not in (lifecycle.PENDING, lifecycle.UNKNOWN, lifecycle.QUEUED):
 		frappe.throw(_("This document is {0}: there is nothing to ask.").format(_(row.status)))
 	row.next_attempt = now_datetime()
+	row.released = 1
 	row.store()
 	enqueue_after_commit(row.name)

@@ -232,7 +232,7 @@ def queue_bulk(filters: dict, kind: str = "Bulk") -> str | None:
 	)
 	batch.insert(ignore_permissions=True)
 	now = now_datetime()
-	common = {"batch": batch.name, "bulk": 1, "next_attempt": now}
+	common = {"batch": batch.name, "bulk": 1, "next_attempt": now, "released": 1}
 	waiting = {**filters, "status": lifecycle.QUEUED, "lease_until": ("is", "not set")}
 	again = {**filters, "status": ("in", (lifecycle.REJECTED, lifecycle.FAILED))}
 	if kind == "End of Day":

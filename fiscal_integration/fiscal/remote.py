@@ -20,7 +20,7 @@ class Expected:
 	"""What the sent payload should come back as; kept on the Fiscal Document with the payload.
 
 	`total` is what the provider's own arithmetic makes of the payload, in `currency`; `number` is the issuer's
-	own, where it numbers its documents.
+	own, where it numbers its documents, and `fiscal_id` the legal id that was made here, where it was.
 	"""
 
 	document_type: str
@@ -29,6 +29,7 @@ class Expected:
 	receiver: str
 	environment: str
 	number: str = ""
+	fiscal_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,10 @@ def differences(expected: Expected, remote: RemoteDocument, answered: bool = Fal
 
 	A total that the provider does not tell cannot be compared, and so counts as a difference (invariants 4 and
 	5). Only where it `answered` the very request, with an id made of our own number in it, may total and
-	receiver go without saying: they were in that request.
+	receiver go without saying: they were in that request; and so where the legal id is the one that we made.
 	"""
 	same = answered and bool(expected.number) and remote.number == expected.number
+	same = same or (bool(expected.fiscal_id) and remote.fiscal_id == expected.fiscal_id)
 	found = []
 	if remote.total is None:
 		if not same:
@@ -77,6 +79,7 @@ def differences(expected: Expected, remote: RemoteDocument, answered: bool = Fal
 		("receiver", expected.receiver, remote.receiver),
 		("environment", expected.environment, remote.environment),
 		("number", expected.number, remote.number),
+		("fiscal id", expected.fiscal_id, remote.fiscal_id),
 	):
 		if ours and ours != theirs and not (same and label == "receiver" and not theirs):
 			found.append(say("{0}: ours {1}, theirs {2}", label, ours, theirs or "not told"))

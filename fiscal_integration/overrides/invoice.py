@@ -130,6 +130,14 @@ def _refuse_cancel(doc, row):
 				"args": {"doctype": doc.doctype, "name": doc.name},
 			}
 		frappe.throw(message, title=_("Fiscal Document Issued"), primary_action=offer)
+	if row.status == lifecycle.QUEUED and row.fiscal_id:
+		frappe.throw(
+			_(
+				"{0} is signed and has its fiscal id {1}, which the customer may hold. It will be submitted; make a "
+				"return (credit note) against it instead."
+			).format(doc.name, row.fiscal_id),
+			title=_("Fiscal Document Signed"),
+		)
 	if row.status in lifecycle.OPEN:
 		frappe.throw(
 			_(
@@ -152,7 +160,7 @@ def withdraw_fiscal_document(doc, method=None):
 	if row.status == lifecycle.ISSUED:
 		# The authority has cancelled it; the row stays as it is.
 		return
-	if row.status == lifecycle.QUEUED and not row.attempts:
+	if row.status == lifecycle.QUEUED and not row.attempts and not row.sequence_number:
 		frappe.delete_doc(dispatch.DOCTYPE, row.name, ignore_permissions=True, force=True)
 		doc.db_set({"fiscal_document": None, "fiscal_status": None}, update_modified=False, notify=False)
 		return

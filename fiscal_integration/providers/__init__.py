@@ -10,6 +10,7 @@ BUILT_IN = (
 	"fiscal_integration.providers.conteo.Conteo",
 	"fiscal_integration.providers.facturafacil.FacturaFacil",
 	"fiscal_integration.providers.hka.HKA",
+	"fiscal_integration.providers.aludra.Aludra",
 )
 
 

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import ClassVar, Protocol
 
+from fiscal_integration.fiscal.certificate import Signer
 from fiscal_integration.fiscal.errors import ErrorClass, ErrorRule, Failure, Problem
 from fiscal_integration.fiscal.invoice import Coordinates, Invoice, Party
 from fiscal_integration.fiscal.redaction import Secret
@@ -49,7 +50,8 @@ class Capabilities:
 	believed; `max_concurrent` is how many requests may be in the air at once, unless the settings say
 	otherwise; `ordered`: documents of one device go one at a time, in the order of the sales; `numbered`: the
 	issuer numbers its documents itself, per branch and point of sale; `taxpayers`: a taxpayer's number can be
-	looked up; `supply`: documents are bought in advance, and run out."""
+	looked up; `supply`: documents are bought in advance, and run out; `signs`: documents are built and signed
+	here with the company's certificate, so that they have their legal id before they are sent."""
 
 	cancel: bool = False
 	pdf: bool = False
@@ -59,6 +61,7 @@ class Capabilities:
 	numbered: bool = False
 	taxpayers: bool = False
 	supply: bool = False
+	signs: bool = False
 	max_concurrent: int = 4
 	absence_grace: int = 0
 
@@ -67,7 +70,8 @@ class Capabilities:
 class Connection:
 	"""Where and as whom to call: settings as values, secrets masked until they are revealed.
 
-	`source` is the record that holds it, `max_concurrent` how many requests may be in the air at once.
+	`source` is the record that holds it, `max_concurrent` how many requests may be in the air at once; `signer` is
+	the company's certificate, where the provider `signs` and one is initialized.
 	"""
 
 	provider: str
@@ -78,6 +82,7 @@ class Connection:
 	company: str = ""
 	source: tuple[str, str] = ("", "")
 	max_concurrent: int = 1
+	signer: Signer | None = None
 
 	def secret(self, key: str = SECRET_KEY) -> Secret:
 		return self.secrets.get(key) or Secret("")
@@ -87,12 +92,15 @@ class Connection:
 class Payload:
 	"""What will be sent, to the byte, and what it should come back as.
 
-	`provider_id` is what the provider will know it by, where that is certain before it is sent.
+	`provider_id` is what the provider will know it by, where that is certain before it is sent; `fiscal_id` and
+	`qr_value` are the document's own where it is signed here.
 	"""
 
 	body: str
 	expected: Expected
 	provider_id: str = ""
+	fiscal_id: str = ""
+	qr_value: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,7 @@ class Held:
 	external_reference: str = ""
 	issued_at: datetime | None = None
 	stamps: dict[str, str] = field(default_factory=dict)
+	payload: str = ""
 
 
 @dataclass(frozen=True)
@@ -296,6 +305,15 @@ class Provider:
 	def build(self, invoice: Invoice, reference: str, idempotency_key: str, now: datetime) -> Payload:
 		"""The request for `invoice`. Pure: the same arguments make the same bytes."""
 		raise NotImplementedError
+
+	def obstacle(self, now: datetime) -> str:
+		"""Why no document can be built at the moment, such as a certificate that ended; it waits for that."""
+		return ""
+
+	@property
+	def holds_back(self) -> bool:
+		"""Whether documents are built, and only sent when a person says so."""
+		return False
 
 	def issue(self, body: str) -> Outcome:
 		"""Send a built payload, once."""

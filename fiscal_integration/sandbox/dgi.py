@@ -112,6 +112,7 @@ class Sent:
 	referenced: str = ""
 	export: bool = False
 	note: str = ""
+	code: str = ""
 	extra: dict = field(default_factory=dict)
 
 
@@ -134,7 +135,7 @@ class Dgi:
 					raise Refusal("Documento duplicado", "1002")
 				raise Refusal("Número del documento fiscal duplicado", "1513")
 		moment = sent.issued_at.astimezone(ZONE)
-		code = cufe.compose(
+		code = sent.code or cufe.compose(
 			sent.type,
 			ISSUER["type"],
 			ISSUER["ruc"],

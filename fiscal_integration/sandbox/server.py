@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from fiscal_integration.sandbox.aludra import AludraEmulator
 from fiscal_integration.sandbox.conteo import ConteoEmulator
 from fiscal_integration.sandbox.facturafacil import FacturaFacilEmulator
 from fiscal_integration.sandbox.facturapi import FacturapiEmulator
@@ -20,6 +21,7 @@ EMULATORS: tuple[type[Emulator], ...] = (
 	ConteoEmulator,
 	FacturaFacilEmulator,
 	HkaEmulator,
+	AludraEmulator,
 )
 NOTICE = "SANDBOX: nothing here has fiscal validity"
 MAX_BODY = 10 * 1024 * 1024

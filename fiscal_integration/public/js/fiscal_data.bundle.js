@@ -69,7 +69,9 @@ Object.assign(fiscal_integration.data, {
 		for (const [what, field] of Object.entries(this.FIELDS)) {
 			frm.toggle_display(field, this.asks(form, chosen, what));
 			frm.set_df_property(field, "placeholder", data[what] || "");
-			frm.refresh_field(field);
+			// The control takes it over only when it is made.
+			const { $input } = frm.fields_dict[field];
+			if ($input) $input.attr("placeholder", data[what] || "");
 		}
 		frm.toggle_display("fiscal_taxpayer_type", this.asks(form, chosen, "dv"));
 	},
