@@ -22,12 +22,12 @@ if not embedded.ACTIVE:
 import frappe
 
 from fiscal_integration import api, dispatch, sample
-from fiscal_integration.connection import SETTINGS
+from fiscal_integration.connection import SETTINGS, providers
 from fiscal_integration.fiscal import lifecycle, qr
 from fiscal_integration.sandbox import Sandbox
 
 STATE = Path(__file__).resolve().parent / ".state" / "demo"
-PROVIDERS = ("facturapi", "conteo", "facturafacil", "hka")
+PROVIDERS = ("facturapi", "conteo", "facturafacil", "hka", "aludra")
 PATIENCE = 90
 
 
@@ -106,6 +106,9 @@ def walk(sandbox, provider):
 		parameters=sandbox.parameters(provider),
 	)
 	say(f"Entered the settings of {shop.company}: provider {provider}, environment Test.")
+	if providers()[provider].capabilities.signs:
+		sample.certify(shop)
+		say("Initialized a certificate (P12), worth nothing outside of the sandbox.")
 	ping(expect=True)
 	say("Submitting sales:")
 	sold, stopped = submit(sandbox, provider, shop)

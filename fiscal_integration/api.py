@@ -122,12 +122,17 @@ def ping(doctype: str, name: str) -> dict:
 		{
 			"last_ping_at": now_datetime(),
 			"last_ping_ok": int(result["ok"]),
-			"last_ping_message": "\n".join([result["message"], *result["warnings"]]),
+			"last_ping_message": "\n".join([_summary(result), *result["warnings"]]),
 		},
 		update_modified=False,
 	)
 	frappe.db.commit()
 	return result
+
+
+def _summary(result: dict) -> str:
+	details = "; ".join(f"{label}: {value}" for label, value in result["details"])
+	return f"{result['message']} ({details})" if details else result["message"]
 
 
 @frappe.whitelist(methods=["POST"])

@@ -223,7 +223,8 @@ class _Drain:
 def queue_bulk(filters: dict, kind: str = "Bulk") -> str | None:
 	"""Send again what `filters` (of Fiscal Document) select and a person may send again; what waits goes now.
 
-	One statement for each kind of row, however many there are. Returns the name of the Fiscal Batch, or None
+	A `status` among the filters keeps it to rows in that state. One statement for each kind of row, however many
+	there are. Returns the name of the Fiscal Batch, or None
 	when nothing was selected. Commits nothing; the drains start after the commit.
 	"""
 	batch = frappe.new_doc(BATCH)
@@ -233,16 +234,22 @@ def queue_bulk(filters: dict, kind: str = "Bulk") -> str | None:
 	batch.insert(ignore_permissions=True)
 	now = now_datetime()
 	common = {"batch": batch.name, "bulk": 1, "next_attempt": now, "released": 1}
+	filters = dict(filters)
+	wanted = filters.pop("status", None)
 	waiting = {**filters, "status": lifecycle.QUEUED, "lease_until": ("is", "not set")}
 	again = {**filters, "status": ("in", (lifecycle.REJECTED, lifecycle.FAILED))}
 	if kind == "End of Day":
 		# Only what may go well by itself this time: the rest waits for a person.
 		again["status"] = lifecycle.FAILED
 		again["error_class"] = ("in", (ErrorClass.TRANSIENT.value, ErrorClass.UNKNOWN.value))
-	frappe.db.set_value(DOCTYPE, waiting, common, update_modified=False)
-	frappe.db.set_value(
-		DOCTYPE, again, {**dispatch.AFRESH, **common, "status_since": now}, update_modified=False
-	)
+	if wanted in (None, lifecycle.QUEUED):
+		frappe.db.set_value(DOCTYPE, waiting, common, update_modified=False)
+	if wanted != lifecycle.QUEUED:
+		if wanted:
+			again["status"] = wanted if wanted in (lifecycle.REJECTED, lifecycle.FAILED) else "-"
+		frappe.db.set_value(
+			DOCTYPE, again, {**dispatch.AFRESH, **common, "status_since": now}, update_modified=False
+		)
 	total = frappe.db.count(DOCTYPE, {"batch": batch.name})
 	if not total:
 		frappe.delete_doc(BATCH, batch.name, ignore_permissions=True, force=True)

@@ -3,6 +3,7 @@
 Works on a bench and on the embedded site alike. Everything it makes is made once and found again later.
 """
 
+import base64
 import importlib.util
 import json
 from contextlib import suppress
@@ -489,7 +490,11 @@ def _ensure_customer(name, values):
 def ensure_till(name: str = "", shop: Shop = MEXICO):
 	"""A POS Profile of the shop that takes cash and cards."""
 	name = name or shop.profile
+	prices = f"Venta {shop.currency}"
+	_ensure("Price List", prices, price_list_name=prices, selling=1, currency=shop.currency, enabled=1)
 	if frappe.db.exists("POS Profile", name):
+		if frappe.get_meta("POS Profile").has_field("selling_price_list"):
+			frappe.db.set_value("POS Profile", name, "selling_price_list", prices)
 		return
 	profile = frappe.new_doc("POS Profile")
 	warehouse = {"company": shop.company, "is_group": 0}
@@ -499,7 +504,7 @@ def ensure_till(name: str = "", shop: Shop = MEXICO):
 			"__newname": name,
 			"company": shop.company,
 			"currency": shop.currency,
-			"selling_price_list": "Standard Selling",
+			"selling_price_list": prices,
 			"customer": shop.walk_in,
 			"warehouse": frappe.db.get_value("Warehouse", warehouse)
 			if profile.meta.has_field("warehouse")
@@ -564,6 +569,17 @@ def _open_shop(panama) -> Shop:
 	shop = PANAMA if panama else MEXICO
 	open_till(shop=shop)
 	return shop
+
+
+def certify(shop: Shop = PANAMA):
+	"""Give the shop a certificate that is worth nothing. Commits."""
+	from fiscal_integration import certificates
+	from fiscal_integration.sandbox import p12
+
+	doc = frappe.get_doc({"doctype": certificates.DOCTYPE, "company": shop.company}).insert(
+		ignore_permissions=True
+	)
+	certificates.initialize(doc.name, base64.b64encode(p12.make(ruc=shop.tax_id)).decode(), p12.PASSWORD)
 
 
 def use_till(panama: bool = False):

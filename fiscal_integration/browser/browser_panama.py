@@ -138,6 +138,10 @@ class Walk:
 		self.connect()
 		self.assertLessEqual(set(self.sandbox.parameters(self.provider)), self.fields())
 		self.assertIn("✓ Connection successful", self.ping())
+		if self.provider == "hka":
+			self.open_settings()
+			expect(self.page.locator(".fiscal-ping")).to_contain_text("Folios left: 1000")
+			expect(self.page.locator(".fiscal-ping")).to_contain_text("Licence until")
 		self.page.locator(".fiscal-ping-result").scroll_into_view_if_needed()
 		self.shot(f"panama-{self.provider}{self.transport.lower()}-settings")
 

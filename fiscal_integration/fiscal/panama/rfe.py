@@ -4,10 +4,11 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 
 from lxml import etree
 
-from fiscal_integration.fiscal.money import CENT, MICRO, decimal, plain, quantize
+from fiscal_integration.fiscal.money import CENT, MICRO, decimal, quantize
 from fiscal_integration.fiscal.panama import cufe
 from fiscal_integration.fiscal.panama import document as dgi
 from fiscal_integration.fiscal.xml import parse
@@ -127,20 +128,18 @@ def code_of(document: dgi.Document, issuer: Issuer, emission: Emission, security
 def tree(
 	document: dgi.Document, issuer: Issuer, emission: Emission, security: str, code: str, note: str = ""
 ) -> list[tuple]:
-	"""The rFE without its signature: (name, text) or (name, list of the same), in the order of 5.4, blanks left out."""
-	return _kept(
-		[
-			("dVerForm", VERSION),
-			("dId", code),
-			("gDGen", _general(document, issuer, emission, security, note)),
-			*(("gItem", _item(index, item)) for index, item in enumerate(document.items, 1)),
-			("gTot", _totals(document)),
-		]
-	)
+	"""The rFE without its signature: (name, text) or (name, list of the same), in the order of 5.4."""
+	return [
+		("dVerForm", VERSION),
+		("dId", code),
+		("gDGen", _general(document, issuer, emission, security, note)),
+		*(("gItem", _item(index, item)) for index, item in enumerate(document.items, 1)),
+		("gTot", _totals(document)),
+	]
 
 
 def element(entries: list[tuple]):
-	"""The tree as an XML element."""
+	"""The tree as an XML element, without what is blank."""
 	root = etree.Element(f"{{{NAMESPACE}}}rFE", nsmap={None: NAMESPACE})
 	_fill(root, entries)
 	return root
@@ -165,20 +164,20 @@ def qr_value(code: str, environment: str, digest: str) -> str:
 
 def _fill(parent, entries):
 	for name, value in entries:
-		child = etree.SubElement(parent, f"{{{NAMESPACE}}}{name}")
+		if not value:
+			continue
+		child = etree.SubElement(parent, _tag(name))
 		if isinstance(value, list):
 			_fill(child, value)
+			if not len(child):
+				parent.remove(child)
 		else:
 			child.text = value
 
 
-def _kept(entries):
-	found = []
-	for name, value in entries:
-		value = _kept(value) if isinstance(value, list) else value
-		if value not in ("", None, []):
-			found.append((name, value))
-	return found
+@cache
+def _tag(name: str) -> str:
+	return f"{{{NAMESPACE}}}{name}"
 
 
 def _time(value: datetime) -> str:
@@ -186,8 +185,8 @@ def _time(value: datetime) -> str:
 
 
 def _exact(value: Decimal) -> str:
-	whole, _, decimals = plain(value.quantize(MICRO)).partition(".")
-	return f"{whole}.{decimals:0<2}"
+	text = format(value.quantize(MICRO), "f").rstrip("0")
+	return text + "0" * (text.index(".") + 3 - len(text))
 
 
 def _cents(value: Decimal) -> str:

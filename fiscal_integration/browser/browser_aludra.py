@@ -1,0 +1,120 @@
+import re
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from fiscal_integration.browser.browser_panama import COMPANY, PanamaCase
+from fiscal_integration.browser.desk import URL, bench
+from fiscal_integration.sandbox import p12
+
+
+class TestAludra(PanamaCase):
+	"""From the P12 file to sales without a connection that are submitted later."""
+
+	provider = "aludra"
+	secrets = (p12.PASSWORD,)
+
+	@classmethod
+	def setUpClass(cls):
+		super().setUpClass()
+		bench("execute", "frappe.db.delete", "--args", repr(["Fiscal Certificate"]))
+		cls.folder = tempfile.TemporaryDirectory()
+		cls.addClassCleanup(cls.folder.cleanup)
+		cls.file = Path(cls.folder.name, "certificate.p12")
+		cls.file.write_bytes(p12.make())
+
+	def initialize(self, path, password):
+		self.page.locator(".fiscal-p12").set_input_files(path)
+		self.page.locator('.modal.show [data-fieldname="password"] input').fill(password)
+		with self.page.expect_response(re.compile("initialize_certificate")):
+			self.page.locator(".modal.show .btn-primary:visible", has_text="Initialize").click()
+
+	def status(self, name):
+		return self.value("POS Invoice", name, "fiscal_status")
+
+	def test_1_a_certificate_is_initialized(self):
+		self.page.goto(f"{URL}/app/fiscal-certificate/new")
+		self.page.wait_for_load_state("networkidle")
+		self.set(company=COMPANY)
+		self.save()
+		self.page.wait_for_url(re.compile("fiscal-certificate/CERT"))
+		self.page.get_by_role("button", name="Initialize").first.click()
+		expect(self.page.locator(".modal.show")).to_be_visible()
+		self.page.wait_for_timeout(600)
+		self.initialize(self.file, "wrong")
+		expect(self.page.locator(".fiscal-certificate-error")).to_contain_text("password does not match")
+		self.shot("certificate-wrong-password")
+		other = Path(self.folder.name, "x.p12")
+		other.write_bytes(b"no P12")
+		self.initialize(other, p12.PASSWORD)
+		expect(self.page.locator(".fiscal-certificate-error")).to_contain_text("damaged or no P12")
+		self.initialize(self.file, p12.PASSWORD)
+		expect(self.page.locator(".fiscal-certificate .indicator-pill.green")).to_contain_text("days left")
+		expect(self.page.locator('[data-fieldname="ruc"]').first).to_contain_text(p12.RUC)
+		self.page.wait_for_timeout(800)
+		self.shot("certificate")
+
+	def test_2_the_settings(self):
+		self.connect()
+		self.assertIn("✓ Connection successful", self.ping())
+
+	def test_3_a_sale_goes_at_once(self):
+		name = self.issue()
+		type(self).invoice = name
+		code = self.value("POS Invoice", name, "fiscal_id")
+		self.open_tab("POS Invoice", name)
+		self.check_qr_on_screen(code)
+		self.check_pdf("POS Invoice", name, code)
+
+	def test_4_sales_without_a_connection(self):
+		self.sandbox.refuse()
+		names = []
+		for _sale in range(2):
+			name = self.sale()
+			self.submit_in_desk("POS Invoice", name)
+			self.until(lambda name=name: bool(self.value("POS Invoice", name, "fiscal_id")), True)
+			names.append(name)
+		type(self).offline = names
+		self.open_tab("POS Invoice", names[0])
+		expect(self.page.locator(".fiscal-view")).to_contain_text("not yet submitted")
+		self.check_qr_on_screen(self.value("POS Invoice", names[0], "fiscal_id"))
+		self.shot("aludra-offline")
+
+	def test_5_and_later_they_are_submitted_as_they_were_signed(self):
+		codes = [self.value("POS Invoice", name, "fiscal_id") for name in self.offline]
+		self.sandbox.resume()
+		self.open_settings()
+		self.assertIn("✓ Connection successful", self.ping())
+		self.page.goto(f"{URL}/app/fiscal-document")
+		self.page.wait_for_load_state("networkidle")
+		self.page.get_by_role("button", name="Pending", exact=True).click()
+		for name in self.offline:
+			expect(self.page.locator(".list-row-container", has_text=name).first).to_be_visible()
+		self.shot("aludra-pending")
+		self.page.locator(".menu-btn-group button:visible").first.click()
+		self.page.get_by_text("Send All Pending").first.click()
+		self.page.wait_for_timeout(700)
+		self.page.locator(".modal.show .btn-primary:visible").click()
+		for name in self.offline:
+			self.until(lambda name=name: self.status(name), "Issued", seconds=60)
+		self.assertEqual([self.value("POS Invoice", name, "fiscal_id") for name in self.offline], codes)
+		ledger = [entry["uuid"] for entry in self.sandbox.ledger("aludra")]
+		self.assertEqual([code for code in ledger if code in codes], codes, "in the order of the sales")
+
+	def test_6_automatic_submission_off(self):
+		self.open_settings()
+		self.page.locator(
+			'[data-fieldname="parameters_html"] [data-fieldname="automatic_submission"] select'
+		).select_option("No")
+		self.save()
+		name = self.sale()
+		self.submit_in_desk("POS Invoice", name)
+		self.until(lambda: bool(self.value("POS Invoice", name, "fiscal_id")), True)
+		self.assertEqual(self.status(name), "Queued")
+		self.open_tab("POS Invoice", name)
+		self.press("Ask the Provider")
+		self.until(lambda: self.status(name), "Issued")
+
+	def test_9_no_answer_ever_held_the_secret_and_no_script_failed(self):
+		self.no_secret_and_no_script_error()
