@@ -1,6 +1,10 @@
-"""Reading XML that strangers wrote."""
+"""Reading XML that strangers wrote, and writing what people entered."""
+
+import re
 
 from lxml import etree
+
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def parse(content: bytes | str):
@@ -16,3 +20,8 @@ def parse(content: bytes | str):
 	except (etree.XMLSyntaxError, ValueError):
 		return None
 	return None if root.getroottree().docinfo.doctype else root
+
+
+def clean(text: str) -> str:
+	"""`text` without the characters that XML cannot hold, such as those of a barcode reader gone astray."""
+	return _NOT_XML.sub("", text)

@@ -6,6 +6,8 @@ and the request is kept to the byte before it is sent, so that we have to be the
 
 from lxml import etree
 
+from fiscal_integration.fiscal.xml import clean
+
 ENVELOPE = "http://schemas.xmlsoap.org/soap/envelope/"
 MAX_DEPTH = 50
 
@@ -45,7 +47,7 @@ def _add(parent, namespace, name, value, member_namespace):
 		for key, entry in value.items():
 			_add(element, member_namespace, key, entry, member_namespace)
 	else:
-		element.text = str(value)
+		element.text = clean(str(value))
 
 
 def result(root, operation: str) -> dict | None:

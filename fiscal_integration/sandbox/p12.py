@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption, pkcs12
 from cryptography.x509.oid import NameOID
 
-PASSWORD = "sandbox"
+PASSWORD = "P12-of-the-sandbox-7"
 RUC = "155596713-2-2015"
 
 

@@ -59,7 +59,7 @@ class TestDeadLetters(AlertCase):
 		self.assertNotIn(young.reference_name, mail["message"])
 		self.assertIn("&lt;b&gt;Why", mail["message"], "what a provider said is text, not markup")
 		self.assertTrue(self.notifications())
-		self.assertIn("1 sales", self.notifications()[0].subject)
+		self.assertIn("fiscal document: 1", self.notifications()[0].subject)
 
 	def test_each_state_that_needs_a_person_and_what_is_stuck(self):
 		rows = [

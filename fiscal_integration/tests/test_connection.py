@@ -168,7 +168,7 @@ class TestPing(FiscalTestCase):
 		self.assertIn(["RFC", "EKU9003173C9"], result["details"])
 		doc = frappe.get_doc(SETTINGS)
 		self.assertTrue(doc.last_ping_ok and doc.last_ping_at)
-		self.assertEqual(doc.last_ping_message.split("\n")[0], "Connection successful")
+		self.assertRegex(doc.last_ping_message, r"^Connection successful \(.*RFC: EKU9003173C9\)")
 
 	def test_it_is_logged_like_any_call(self):
 		before = frappe.db.count("Integration Request", {"fiscal_chain": SETTINGS})

@@ -4,14 +4,14 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from xml.sax.saxutils import escape
 
 from lxml import etree
 
 from fiscal_integration.fiscal.money import CENT, MICRO, decimal, quantize
 from fiscal_integration.fiscal.panama import cufe
 from fiscal_integration.fiscal.panama import document as dgi
-from fiscal_integration.fiscal.xml import parse
+from fiscal_integration.fiscal.xml import clean, parse
 
 NAMESPACE = "http://dgi-fep.mef.gob.pa"
 REFERENCE_NOTE = "Ref. "
@@ -140,9 +140,7 @@ def tree(
 
 def element(entries: list[tuple]):
 	"""The tree as an XML element, without what is blank."""
-	root = etree.Element(f"{{{NAMESPACE}}}rFE", nsmap={None: NAMESPACE})
-	_fill(root, entries)
-	return root
+	return etree.fromstring(f'<rFE xmlns="{NAMESPACE}">{_written(entries)}</rFE>')
 
 
 def with_qr(root, value: str):
@@ -162,22 +160,13 @@ def qr_value(code: str, environment: str, digest: str) -> str:
 	return f"{QR_ADDRESSES[environment]}?chFE={code}&iAmb={environment}&digestValue={digest}"
 
 
-def _fill(parent, entries):
+def _written(entries) -> str:
+	parts = []
 	for name, value in entries:
-		if not value:
-			continue
-		child = etree.SubElement(parent, _tag(name))
-		if isinstance(value, list):
-			_fill(child, value)
-			if not len(child):
-				parent.remove(child)
-		else:
-			child.text = value
-
-
-@cache
-def _tag(name: str) -> str:
-	return f"{{{NAMESPACE}}}{name}"
+		inner = _written(value) if isinstance(value, list) else escape(clean(value)) if value else ""
+		if inner:
+			parts.append(f"<{name}>{inner}</{name}>")
+	return "".join(parts)
 
 
 def _time(value: datetime) -> str:

@@ -106,7 +106,7 @@ class TestRfe(unittest.TestCase):
 		self.assertEqual(built(KINDS["01"]), built(KINDS["01"]))
 
 	def test_hostile_text_stays_text(self):
-		hostile = Party('<gTot/> & "S.A." ]]>', "155596713-2-2015", "PA", address="Calle <1> & 2")
+		hostile = Party('<gTot/> & "S.A." ]]>\x0b\x00', "155596713-2-2015", "PA", address="Calle <1> & 2")
 		root = read(built(replace(KINDS["01"], receiver=hostile)))
 		self.assertEqual(_out_of_order(root), "")
 		self.assertEqual(signature.verify(root).serial, SIGNER.facts.serial)
