@@ -47,6 +47,11 @@ doctype_js = {
 	"Sales Invoice": "public/js/invoice.js",
 }
 
+doctype_list_js = {
+	"POS Invoice": "public/js/invoice_list.js",
+	"Sales Invoice": "public/js/invoice_list.js",
+}
+
 page_js = {"point-of-sale": "public/js/point_of_sale.js"}
 
 scheduler_events = {

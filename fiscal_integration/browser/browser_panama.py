@@ -157,6 +157,9 @@ class Walk:
 		self.check_qr_on_screen(code)
 		self.shot(f"panama-{self.provider}{self.transport.lower()}-invoice")
 		self.check_pdf("POS Invoice", name, code)
+		self.page.goto(f"{URL}/app/pos-invoice?name={name}")
+		row = self.page.locator(".list-row-container", has_text=name).first
+		expect(row.locator(".fiscal-status-pill.green")).to_contain_text("Issued")
 
 	def test_3_cancelling_is_refused_and_a_credit_note_offered(self):
 		self.page.goto(f"{URL}/app/pos-invoice/{self.invoice}")
