@@ -1,17 +1,19 @@
 """What the tests of the app share: the sample company, a sandbox of their own, and turning time."""
 
 import threading
+from contextlib import suppress
 from unittest.mock import patch
 
 import frappe
 from frappe.utils import add_to_date, now_datetime
+from frappe.utils.background_jobs import get_redis_conn
 
 try:
 	from frappe.tests.utils import FrappeTestCase
 except ImportError:  # from Frappe 16 on
 	from frappe.tests import IntegrationTestCase as FrappeTestCase
 
-from fiscal_integration import circuit, dispatch, sample
+from fiscal_integration import circuit, connection, dispatch, sample
 from fiscal_integration.connection import ACCOUNT, SETTINGS
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.sandbox import Sandbox
@@ -54,6 +56,7 @@ class FiscalTestCase(FrappeTestCase):
 		super().setUp()
 		frappe.set_user(MIGHTY)
 		self.sandbox.reset()
+		self.forget_tokens()
 		self.connect()
 		circuit.succeeded((SETTINGS, SETTINGS))
 		if self.shop is not sample.MEXICO:
@@ -67,6 +70,14 @@ class FiscalTestCase(FrappeTestCase):
 		self.addCleanup(frappe.set_user, MIGHTY)
 		self.addCleanup(frappe.db.rollback)
 
+	@staticmethod
+	def forget_tokens():
+		"""A sandbox that was reset knows none of the tokens that it gave."""
+		with suppress(Exception):
+			redis = get_redis_conn()
+			for key in redis.keys("fiscal_token|*"):
+				redis.delete(key)
+
 	def connect(self, **values):
 		return sample.connect(
 			self.sandbox.url("facturapi"), values.pop("secret_key", self.secret_key), **values
@@ -74,7 +85,13 @@ class FiscalTestCase(FrappeTestCase):
 
 	def connect_account(self, **values):
 		key = values.pop("secret_key", self.sandbox.secret_key(self.provider))
-		values["parameters"] = {**self.sandbox.parameters(self.provider), **values.get("parameters", {})}
+		declared = connection.providers()[self.provider].parameters
+		values["parameters"] = {
+			# What another test entered does not stay.
+			**{parameter.key: parameter.default for parameter in declared if not parameter.secret},
+			**self.sandbox.parameters(self.provider),
+			**values.get("parameters", {}),
+		}
 		return sample.connect_account(
 			self.shop, self.provider, self.sandbox.url(self.provider), key, **values
 		)

@@ -184,7 +184,7 @@ class TestDevices(DeliveryCase):
 				with lock:
 					in_air -= 1
 
-		names = [row.name for row in rows] * 3
+		names = [row.name for row in rows] * 10
 		with patch.object(Facturapi, "issue", issue):
 			for worker in self.start_workers(*[names] * 4):
 				worker.join(60)
