@@ -142,13 +142,16 @@ class Reference:
 class Coordinates:
 	"""Where a document stands in its issuer's own numbering: branch, point of sale, and the number there.
 
-	`number` is 0 until one was taken, which happens when the request is made.
+	`number` is 0 until one was taken, which happens when the request is made. `register` is the provider's id of
+	the cash register, `training` says that the till only trains.
 	"""
 
 	branch: str
 	point: str
 	serial_device: str = ""
 	number: int = 0
+	register: str = ""
+	training: bool = False
 
 
 @dataclass(frozen=True)

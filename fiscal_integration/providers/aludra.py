@@ -47,11 +47,6 @@ YES, NO = "Yes", "No"
 STANDARD_ORDER, SAMPLE_ORDER = "Enveloped, Canonical", "Canonical, Enveloped"
 NORMAL, CONTINGENCY = "01 Normal", "02 Contingency"
 
-UNAUTHORIZED = ErrorRule(
-	ErrorClass.CONFIGURATION,
-	"Aludra does not accept the key. Check API Key, Subscription Key and Company Code of this environment.",
-)
-
 
 class Aludra(PanamaProvider):
 	"""POST /mdl18/feRecepFEDGI takes a document on to the DGI."""
@@ -424,42 +419,13 @@ class Aludra(PanamaProvider):
 			body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
 		)
 
-	@staticmethod
-	def _failure(answer: Response, issuing: bool) -> Failure:
+	@classmethod
+	def _failure(cls, answer: Response, issuing: bool) -> Failure:
 		body = answer.json() or {}
 		message = body.get("message") or _dig(body, "Status", "Message")
 		if isinstance(message, dict):
 			message = message.get("dMsgRes")
-		message = str(message or "")
-		if answer.status in (401, 403):
-			return Failure(
-				UNAUTHORIZED.error_class,
-				say("{0} ({1})", say(UNAUTHORIZED.remedy), message) if message else say(UNAUTHORIZED.remedy),
-				str(answer.status),
-			)
-		if answer.status == 429:
-			return Failure(
-				ErrorClass.TRANSIENT, "Too many calls: it is tried again.", "429", answer.retry_after
-			)
-		if answer.status >= 500 or answer.status == 408 or 200 <= answer.status < 300:
-			return Failure(
-				ErrorClass.UNKNOWN if issuing else ErrorClass.TRANSIENT,
-				say("Aludra's answer could not be used (HTTP {0}). {1}", answer.status, message),
-				str(answer.status),
-				answer.retry_after,
-				down=answer.status >= 500,
-			)
-		if 300 <= answer.status < 400 or (answer.status in (404, 405) and not message):
-			return Failure(
-				ErrorClass.CONFIGURATION,
-				"Nothing is found at this address: correct the server URL or the route.",
-				str(answer.status),
-			)
-		return Failure(
-			ErrorClass.REJECTED,
-			message or say("Aludra refuses the request (HTTP {0}).", answer.status),
-			str(answer.status),
-		)
+		return cls.by_status(answer, issuing, str(message or ""))
 
 
 def _coordinates(parameters: dict) -> Coordinates:

@@ -51,7 +51,8 @@ class Capabilities:
 	otherwise; `ordered`: documents of one device go one at a time, in the order of the sales; `numbered`: the
 	issuer numbers its documents itself, per branch and point of sale; `taxpayers`: a taxpayer's number can be
 	looked up; `supply`: documents are bought in advance, and run out; `signs`: documents are built and signed
-	here with the company's certificate, so that they have their legal id before they are sent."""
+	here with the company's certificate, so that they have their legal id before they are sent; `registers`: each
+	till is a cash register of its own at the provider."""
 
 	cancel: bool = False
 	pdf: bool = False
@@ -62,6 +63,7 @@ class Capabilities:
 	taxpayers: bool = False
 	supply: bool = False
 	signs: bool = False
+	registers: bool = False
 	max_concurrent: int = 4
 	absence_grace: int = 0
 
@@ -298,6 +300,10 @@ class Provider:
 		"""Call the provider without side effects."""
 		raise NotImplementedError
 
+	def not_needed(self, invoice: Invoice) -> str:
+		"""Why the law wants no document of this invoice, in one sentence; empty when it does."""
+		return ""
+
 	def validate(self, invoice: Invoice, now: datetime) -> list[Problem]:
 		"""Everything that is wrong with `invoice` for this provider, locally and cheaply."""
 		raise NotImplementedError
@@ -387,6 +393,46 @@ class Provider:
 			failure=Failure(
 				ErrorClass.CONFIGURATION, say("{0} does not offer {1}.", self.label, what), "unsupported"
 			)
+		)
+
+	@classmethod
+	def by_status(cls, answer: Response, issuing: bool, message: str = "", code: str = "") -> Failure:
+		"""What an answer's HTTP status means, where nothing that the provider says decides it.
+
+		`message` and `code` are the provider's, if it gave any. Of what `issuing` sent nobody knows whether it was
+		processed after a 5xx, or a 2xx that cannot be used (invariant 3).
+		"""
+		status = answer.status
+		code = code or str(status)
+		if status in (401, 403):
+			text = say(
+				"{0} does not accept the credentials. Enter those of this environment anew.", cls.label
+			)
+			return Failure(
+				ErrorClass.CONFIGURATION, say("{0} ({1})", text, message) if message else text, code
+			)
+		if status == 429:
+			return Failure(
+				ErrorClass.TRANSIENT, "Too many calls: it is tried again.", code, answer.retry_after
+			)
+		if status >= 500 or status == 408 or 200 <= status < 300:
+			return Failure(
+				ErrorClass.UNKNOWN if issuing else ErrorClass.TRANSIENT,
+				say("The answer of {0} could not be used (HTTP {1}). {2}", cls.label, status, message),
+				code,
+				answer.retry_after,
+				down=status >= 500,
+			)
+		if 300 <= status < 400 or (status in (404, 405) and not message):
+			return Failure(
+				ErrorClass.CONFIGURATION,
+				"Nothing is found at this address: correct the server URL.",
+				code,
+			)
+		return Failure(
+			ErrorClass.REJECTED,
+			message or say("{0} refuses the request (HTTP {1}).", cls.label, status),
+			code,
 		)
 
 	def call(self, operation: str, method: str, path: str, **request) -> Response | Failure:

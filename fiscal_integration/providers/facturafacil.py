@@ -39,6 +39,7 @@ from fiscal_integration.providers.panama import (
 	facts_of,
 	moment,
 	noted,
+	without_blanks,
 )
 
 HOSTS = ("facturafacil.com.pa",)
@@ -61,10 +62,6 @@ STATUSES = {
 
 DUPLICATE = ErrorRule(
 	ErrorClass.DUPLICATE, "FacturaFácil has a document of this number: it is fetched and compared."
-)
-UNAUTHORIZED = ErrorRule(
-	ErrorClass.CONFIGURATION,
-	"FacturaFácil does not accept the credentials. Check API Key, Company ID and Branch ID of this environment.",
 )
 
 
@@ -165,7 +162,7 @@ class FacturaFacil(PanamaProvider):
 		}
 		return Payload(
 			json.dumps(
-				{"branch": document.coordinates.branch, "request": _without_blanks(body)},
+				{"branch": document.coordinates.branch, "request": without_blanks(body)},
 				ensure_ascii=False,
 				separators=(",", ":"),
 			),
@@ -359,36 +356,17 @@ class FacturaFacil(PanamaProvider):
 		body = answer.json() or {}
 		code = str(body.get("code") or "")
 		message = str(body.get("message") or body.get("detail") or "").strip()
-		rule = cls.errors.get(code) or (UNAUTHORIZED if answer.status in (401, 403) else None)
+		rule = cls.errors.get(code)
 		if rule:
 			return Failure(
 				rule.error_class,
 				say("{0} ({1})", say(rule.remedy), message) if message else say(rule.remedy),
-				code or str(answer.status),
+				code,
 			)
-		if answer.status == 429:
-			return Failure(
-				ErrorClass.TRANSIENT, "Too many calls: it is tried again.", "429", answer.retry_after
-			)
-		if answer.status >= 500 or answer.status == 408 or 200 <= answer.status < 300:
-			return Failure(
-				ErrorClass.UNKNOWN if issuing else ErrorClass.TRANSIENT,
-				say("FacturaFácil has a fault (HTTP {0}). {1}", answer.status, message),
-				code or str(answer.status),
-				answer.retry_after,
-				down=answer.status >= 500,
-			)
-		if 300 <= answer.status < 400 or (answer.status in (404, 405) and not message):
-			return Failure(
-				ErrorClass.CONFIGURATION,
-				"Nothing is found at this address: correct the server URL.",
-				str(answer.status),
-			)
-		return Failure(
-			ErrorClass.REJECTED,
-			message or json.dumps(body, ensure_ascii=False)[:1000],
-			code or str(answer.status),
-		)
+		if 400 <= answer.status < 500 and not message and body:
+			# Django's way: one list of complaints for each field.
+			message = json.dumps(body, ensure_ascii=False)[:1000]
+		return cls.by_status(answer, issuing, message, code)
 
 
 def _is_uuid(text: str) -> bool:
@@ -439,13 +417,6 @@ def _item(line: int, item: dgi.Item) -> dict:
 		"discount": exact(item.unit_discount) if item.unit_discount else "",
 		"taxes": taxes,
 	}
-
-
-def _without_blanks(value):
-	if isinstance(value, dict):
-		kept = {key: _without_blanks(entry) for key, entry in value.items()}
-		return {key: entry for key, entry in kept.items() if entry not in ("", {}, [])}
-	return [_without_blanks(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _rejections(result: dict) -> list[dict]:

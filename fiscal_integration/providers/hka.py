@@ -35,7 +35,7 @@ from fiscal_integration.providers.base import (
 	Supply,
 	Taxpayer,
 )
-from fiscal_integration.providers.http import Response, check_url
+from fiscal_integration.providers.http import check_url
 from fiscal_integration.providers.panama import (
 	CANCEL_WINDOW,
 	PanamaProvider,
@@ -45,6 +45,7 @@ from fiscal_integration.providers.panama import (
 	moment,
 	noted,
 	number_of,
+	without_blanks,
 	written,
 )
 
@@ -223,7 +224,7 @@ class HKA(PanamaProvider):
 		}
 		receiver = document.receiver
 		return Payload(
-			json.dumps({"documento": _without_blanks(body)}, ensure_ascii=False, separators=(",", ":")),
+			json.dumps({"documento": without_blanks(body)}, ensure_ascii=False, separators=(",", ":")),
 			Expected(
 				document_type=document.type,
 				total=document.totals.invoice,
@@ -408,7 +409,7 @@ class HKA(PanamaProvider):
 			return answer
 		root = parse(answer.body)
 		if root is None:
-			return self._unusable(answer, issuing)
+			return self.by_status(answer, issuing)
 		try:
 			found = soap.result(root, operation)
 		except soap.Fault as fault:
@@ -419,7 +420,7 @@ class HKA(PanamaProvider):
 				down=not issuing,
 			)
 		if found is None:
-			return self._unusable(answer, issuing)
+			return self.by_status(answer, issuing)
 		return self._judged(found, issuing)
 
 	def _rest(self, operation, path, values: dict | str, issuing=False, raw=False) -> dict | bytes | Failure:
@@ -449,7 +450,7 @@ class HKA(PanamaProvider):
 				"not_found",
 			)
 		if not _text(found, "codigo"):
-			return self._unusable(answer, issuing)
+			return self.by_status(answer, issuing)
 		return self._judged(found, issuing)
 
 	def _token(self, fresh: bool) -> str | Failure:
@@ -482,7 +483,7 @@ class HKA(PanamaProvider):
 			return token
 		if answer.status in (400, 401, 403) or _text(found, "codigo"):
 			return self._failure(CONFIGURATION, _text(found, "codigo") or str(answer.status), found)
-		failure = self._unusable(answer, issuing=False)
+		failure = self.by_status(answer, issuing=False)
 		return Failure(ErrorClass.TRANSIENT, failure.message, failure.code, down=failure.down)
 
 	def _rest_base(self) -> str:
@@ -523,29 +524,6 @@ class HKA(PanamaProvider):
 			say("{0} ({1})", say(rule.remedy), message) if message else say(rule.remedy),
 			code,
 			waits=rule.waits,
-		)
-
-	@staticmethod
-	def _unusable(answer: Response, issuing: bool) -> Failure:
-		"""The failure of an answer that is none of the service's."""
-		if answer.status == 429:
-			return Failure(
-				ErrorClass.TRANSIENT, "Too many calls: it is tried again.", "429", answer.retry_after
-			)
-		if answer.status in (401, 403):
-			return Failure(ErrorClass.CONFIGURATION, say(CONFIGURATION.remedy), str(answer.status))
-		if 300 <= answer.status < 400 or answer.status in (404, 405):
-			return Failure(
-				ErrorClass.CONFIGURATION,
-				"Nothing is found at this address: correct the server URL.",
-				str(answer.status),
-			)
-		return Failure(
-			ErrorClass.UNKNOWN if issuing else ErrorClass.TRANSIENT,
-			say("HKA's answer could not be read (HTTP {0}).", answer.status),
-			str(answer.status),
-			answer.retry_after,
-			down=answer.status >= 500,
 		)
 
 
@@ -681,13 +659,6 @@ def _totals(document: dgi.Document) -> dict:
 
 def _midnight(day: date) -> str:
 	return written(datetime(day.year, day.month, day.day, tzinfo=dgi.ZONE))
-
-
-def _without_blanks(value):
-	if isinstance(value, dict):
-		kept = {key: _without_blanks(entry) for key, entry in value.items()}
-		return {key: entry for key, entry in kept.items() if entry not in ("", {}, [])}
-	return [_without_blanks(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _wrapped(value):

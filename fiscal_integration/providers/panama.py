@@ -166,3 +166,11 @@ def exact(value: Decimal) -> str:
 
 def cents(value: Decimal) -> str:
 	return str(value.quantize(CENT))
+
+
+def without_blanks(value):
+	"""A request without what does not apply: neither provider wants to see it."""
+	if isinstance(value, dict):
+		kept = {key: without_blanks(entry) for key, entry in value.items()}
+		return {key: entry for key, entry in kept.items() if entry not in ("", {}, [])}
+	return [without_blanks(entry) for entry in value] if isinstance(value, list) else value

@@ -25,6 +25,7 @@ from fiscal_integration.sandbox.dgi import (
 	Sent,
 	amount,
 	cafe,
+	other_environment,
 	qr_value,
 )
 from fiscal_integration.sandbox.kernel import Answer, Emulator
@@ -132,9 +133,8 @@ class AludraEmulator(Emulator):
 			protocol.pop("dCufe", None)
 			protocol["gInfProt"].pop("dCUFE", None)
 		if kind == "wrong_livemode" and protocol:
-			code = protocol["dCufe"]
-			other = code[:55] + {"1": "2", "2": "1"}[code[55]] + code[56:65]
-			protocol["dCufe"] = protocol["gInfProt"]["dCUFE"] = other + cufe.check_digit(other)
+			other = other_environment(protocol["dCufe"])
+			protocol["dCufe"] = protocol["gInfProt"]["dCUFE"] = other
 		return body
 
 	def serve(self, operation, method, path, query, headers, body, fault):

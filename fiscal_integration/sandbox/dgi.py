@@ -363,6 +363,12 @@ def qr_value(code: str, environment: str, digest: str) -> str:
 	return f"{QR_HOSTS[environment]}?chFE={code}&iAmb={environment}&digestValue={digest}&jwt={head}.{claims}.{mark}"
 
 
+def other_environment(code: str) -> str:
+	"""A CUFE as the other environment would have it."""
+	other = code[:55] + {"1": "2", "2": "1"}[code[55]] + code[56:65]
+	return other + cufe.check_digit(other)
+
+
 def _escaped(text: str) -> str:
 	return text.replace("&", "&amp;").replace("<", "&lt;")
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import ClassVar
 
 from fiscal_integration.fiscal import qr
-from fiscal_integration.sandbox.dgi import ZONE, Dgi, Line, Refusal, Sent, amount, cafe
+from fiscal_integration.sandbox.dgi import ZONE, Dgi, Line, Refusal, Sent, amount, cafe, other_environment
 from fiscal_integration.sandbox.kernel import Answer, Emulator
 
 COMPANY = "11111111-2222-4333-8444-555555555555"
@@ -63,10 +63,7 @@ class FacturaFacilEmulator(Emulator):
 		if kind == "no_uuid":
 			return {**body, "cufe": None}
 		if kind == "wrong_livemode" and body.get("cufe"):
-			from fiscal_integration.fiscal.panama import cufe
-
-			other = body["cufe"][:55] + {"1": "2", "2": "1"}[body["cufe"][55]] + body["cufe"][56:65]
-			return {**body, "cufe": other + cufe.check_digit(other)}
+			return {**body, "cufe": other_environment(body["cufe"])}
 		if kind == "wrong_total" and body.get("xml"):
 			return {**body, "xml": body["xml"].replace("<dVTot>", "<dVTot>1")}
 		return body

@@ -15,7 +15,18 @@ from typing import ClassVar
 from lxml import etree
 
 from fiscal_integration.fiscal.panama import ruc
-from fiscal_integration.sandbox.dgi import ZONE, Dgi, Line, Refusal, Sent, amount, cafe, cents, close
+from fiscal_integration.sandbox.dgi import (
+	ZONE,
+	Dgi,
+	Line,
+	Refusal,
+	Sent,
+	amount,
+	cafe,
+	cents,
+	close,
+	other_environment,
+)
 from fiscal_integration.sandbox.kernel import Answer, Emulator
 
 SERVICE = "/ws/obj/v1.0/Service.svc"
@@ -185,10 +196,7 @@ class HkaEmulator(Emulator):
 		if kind == "no_uuid":
 			return {**body, "cufe": ""}
 		if kind == "wrong_livemode" and body.get("cufe"):
-			from fiscal_integration.fiscal.panama import cufe
-
-			other = body["cufe"][:55] + {"1": "2", "2": "1"}[body["cufe"][55]] + body["cufe"][56:65]
-			return {**body, "cufe": other + cufe.check_digit(other)}
+			return {**body, "cufe": other_environment(body["cufe"])}
 		return body
 
 	def serve(self, operation, method, path, query, headers, body, fault):
