@@ -13,6 +13,7 @@ from fiscal_integration.sandbox.aludra import AludraEmulator
 from fiscal_integration.sandbox.conteo import ConteoEmulator
 from fiscal_integration.sandbox.facturafacil import FacturaFacilEmulator
 from fiscal_integration.sandbox.facturapi import FacturapiEmulator
+from fiscal_integration.sandbox.fiskaly import FiskalyEmulator
 from fiscal_integration.sandbox.hka import HkaEmulator
 from fiscal_integration.sandbox.kernel import FAULTS, Answer, Clock, Drop, Emulator, Fault
 
@@ -22,6 +23,7 @@ EMULATORS: tuple[type[Emulator], ...] = (
 	FacturaFacilEmulator,
 	HkaEmulator,
 	AludraEmulator,
+	FiskalyEmulator,
 )
 NOTICE = "SANDBOX: nothing here has fiscal validity"
 MAX_BODY = 10 * 1024 * 1024

@@ -1,0 +1,467 @@
+"""fiskaly SIGN AT v1: receipts of Austrian cash registers, signed as the RKSV wants (seed 002, austria.md 3).
+
+A receipt's UUID is the idempotency: it is made and stored before the call, and the same receipt goes under it again.
+"""
+
+import hashlib
+import json
+import uuid
+from datetime import datetime, timezone
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from fiscal_integration.fiscal.austria import rksv
+from fiscal_integration.fiscal.errors import ErrorClass, Failure, Problem
+from fiscal_integration.fiscal.invoice import DocumentKind, Invoice, PaymentKind, TaxCategory
+from fiscal_integration.fiscal.money import CENT, ZERO, quantize
+from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus
+from fiscal_integration.fiscal.words import say
+from fiscal_integration.providers.base import (
+	PRODUCTION,
+	SECRET_KEY,
+	TEST,
+	Capabilities,
+	Lookup,
+	Outcome,
+	Parameter,
+	Payload,
+	Ping,
+	Provider,
+)
+from fiscal_integration.providers.http import Response
+
+URL = "https://rksv.fiskaly.com/api/v1"
+ENVIRONMENTS = {"TEST": TEST, "LIVE": PRODUCTION}
+ZONE = ZoneInfo("Europe/Vienna")
+STANDARD_V1, RAW = "standard_v1", "raw"
+NORMAL, CANCELLATION, TRAINING = "NORMAL", "CANCELLATION", "TRAINING"
+CASH, NON_CASH = "CASH", "NON_CASH"
+OUTSIDE = (PaymentKind.TRANSFER, PaymentKind.CREDIT)
+"""Payments that no cash register records: a bank transfer, and what is still owed."""
+RAW_FIELDS = {
+	rksv.STANDARD: "gross_amount_standard",
+	rksv.REDUCED_1: "gross_amount_reduced_1",
+	rksv.REDUCED_2: "gross_amount_reduced_2",
+	rksv.SPECIAL: "gross_amount_special",
+	rksv.NULL: "gross_amount_zero",
+}
+RENEW_SECONDS = 60
+TOKEN = "fiskaly"
+WAIT_FOR_FON = 300.0
+ABSENT = "not_found"
+
+
+class Fiskaly(Provider):
+	"""PUT /cash-register/{id}/receipt/{uuid} signs one receipt."""
+
+	key = "fiskaly"
+	label = "fiskaly SIGN AT"
+	countries = frozenset(("AT",))
+	# One address; the key decides between TEST and LIVE, and every answer says which it was.
+	urls = {TEST: URL, PRODUCTION: URL}
+	capabilities = Capabilities(ordered=True, registers=True, max_concurrent=4, absence_grace=30)
+	correlation_header = "x-request-id"
+	parameters = (
+		Parameter(SECRET_KEY, "API Secret", required=True, secret=True),
+		Parameter("api_key", "API Key", required=True, secret=True, help="Of the managed organization."),
+		Parameter(
+			"schema",
+			"Receipts As",
+			default=STANDARD_V1,
+			options=(STANDARD_V1, RAW),
+			help="standard_v1 with the items and payments, raw with the amounts per rate alone.",
+		),
+	)
+
+	# -- settings ----------------------------------------------------------------------------------------
+
+	def ping(self):
+		token = self._token(fresh=True)
+		if isinstance(token, Failure):
+			return Ping(False, token.message)
+		fon = self._call("ping", "GET", "/fon/auth")
+		if isinstance(fon, Failure):
+			return Ping(False, fon.message)
+		return Ping(
+			True,
+			"Connection successful",
+			(("FinanzOnline", str(fon.get("authentication_status") or "UNAUTHENTICATED")),),
+		)
+
+	# -- before sending ----------------------------------------------------------------------------------
+
+	def not_needed(self, invoice):
+		if invoice.payments and all(payment.kind in OUTSIDE for payment in invoice.payments):
+			return "Paid by bank transfer: outside of the RKSV, no receipt is signed."
+		if not invoice.payments and invoice.on_credit:
+			return "Nothing was paid in cash or by card: outside of the RKSV, no receipt is signed."
+		return ""
+
+	def validate(self, invoice, now):
+		problems = []
+		if not invoice.coordinates or not invoice.coordinates.register:
+			problems.append(
+				Problem(
+					"This till has no cash register at fiskaly: open its Fiscal Point of Sale and set it up.",
+					code="no_register",
+					stops_sale=False,
+				)
+			)
+		if invoice.currency != "EUR":
+			problems.append(
+				Problem(say("A receipt has to be in EUR, not in {0}.", invoice.currency), field="currency")
+			)
+		for line in invoice.lines:
+			for tax in line.taxes:
+				if tax.category is not TaxCategory.VAT or tax.withheld or tax.rate not in rksv.RATES:
+					problems.append(
+						Problem(
+							say(
+								"Row {0}: {1} % {2} is none of Austria's rates 20, 10, 13, 19 and 0 %.",
+								line.row,
+								tax.rate * 100,
+								tax.name,
+							),
+							field="taxes",
+						)
+					)
+			if len([tax for tax in line.taxes if tax.rate]) > 1:
+				problems.append(Problem(say("Row {0} has VAT twice.", line.row), field="taxes"))
+		if not problems and abs(sum(buckets(invoice).values(), ZERO) - invoice.total) > CENT:
+			problems.append(
+				Problem(
+					"The rows with their tax do not make the total. Check the tax rows and item rates.",
+					code="total_differs",
+					field="grand_total",
+				)
+			)
+		return problems
+
+	def build(self, invoice, reference, idempotency_key, now):
+		sign = Decimal(-1) if invoice.kind is DocumentKind.CREDIT_NOTE else Decimal(1)
+		kind = NORMAL
+		if invoice.coordinates.training:
+			kind = TRAINING
+		elif invoice.kind is DocumentKind.CREDIT_NOTE:
+			kind = CANCELLATION
+		whole = buckets(invoice)
+		cash = share(whole, cash_part(invoice))
+		amounts = {rate: sign * amount for rate, amount in cash.items()}
+		total = sum(amounts.values(), ZERO)
+		if self.parameter("schema") == RAW:
+			schema = {RAW: {field: _cents(amounts.get(rate, ZERO)) for rate, field in RAW_FIELDS.items()}}
+		else:
+			schema = {STANDARD_V1: self._standard(invoice, amounts, total, sign)}
+		body = {"receipt_type": kind, "schema": schema, "metadata": {"reference": reference[:40]}}
+		receipt = str(uuid.UUID(bytes=hashlib.sha256(idempotency_key.encode()).digest()[:16], version=4))
+		register = invoice.coordinates.register
+		frozen = {
+			"register": register,
+			"receipt": receipt,
+			"amounts": {rate: _cents(amount) for rate, amount in amounts.items()},
+			"request": body,
+		}
+		return Payload(
+			json.dumps(frozen, ensure_ascii=False, separators=(",", ":")),
+			Expected(
+				document_type=kind,
+				total=total,
+				currency="",
+				receiver="",
+				environment=self.connection.environment,
+				number=f"{register}/{receipt}",
+			),
+			provider_id=f"{register}/{receipt}",
+		)
+
+	def _standard(self, invoice, amounts, total, sign) -> dict:
+		paid = payments(invoice)
+		return {
+			"amounts_per_vat_rate": [
+				{"vat_rate": rate, "amount": _cents(amount)} for rate, amount in amounts.items()
+			]
+			or [{"vat_rate": rksv.NULL, "amount": "0.00"}],
+			"amounts_per_payment_type": [
+				{"payment_type": name, "amount": _cents(sign * amount)}
+				for name, amount in paid.items()
+				if amount
+			]
+			or [{"payment_type": CASH, "amount": "0.00"}],
+			"line_items": [
+				{
+					"quantity": f"{sign * line.quantity:.3f}",
+					"text": line.description[:255],
+					"price_per_unit": _cents(_gross(line) / line.quantity if line.quantity else ZERO),
+				}
+				for line in invoice.lines
+			],
+		}
+
+	# -- calls -------------------------------------------------------------------------------------------
+
+	def issue(self, body):
+		frozen = json.loads(body)
+		found = self._call(
+			"issue",
+			"PUT",
+			f"/cash-register/{frozen['register']}/receipt/{frozen['receipt']}",
+			json.dumps(frozen["request"], ensure_ascii=False, separators=(",", ":")),
+			issuing=True,
+		)
+		if isinstance(found, Failure):
+			return Outcome(failure=found)
+		document = receipt_of(found)
+		if not document:
+			return Outcome(
+				failure=Failure(
+					ErrorClass.UNKNOWN,
+					"fiskaly answered that it succeeded, but without a receipt that can be read.",
+					"unreadable_answer",
+				)
+			)
+		wrong = _other_amounts(found, frozen["amounts"])
+		if wrong:
+			return Outcome(failure=Failure(ErrorClass.UNKNOWN, wrong, "other_amounts"))
+		return Outcome(document=document)
+
+	def reconcile(self, reference, provider_id=""):
+		register, _, receipt = provider_id.partition("/")
+		found = self._call("reconcile", "GET", f"/cash-register/{register}/receipt/{receipt}")
+		if isinstance(found, Failure):
+			return Lookup() if found.code == ABSENT else Lookup(failure=found)
+		document = receipt_of(found)
+		if not document:
+			return Lookup(
+				failure=Failure(ErrorClass.TRANSIENT, "The receipt could not be read.", "unreadable")
+			)
+		return Lookup((document,))
+
+	def _call(
+		self, operation: str, method: str, path: str, body: str = "", issuing: bool = False
+	) -> dict | Failure:
+		"""An answer's object, with the access token renewed once when it ended."""
+		for fresh in (False, True):
+			token = self._token(fresh)
+			if isinstance(token, Failure):
+				return token
+			headers = {"Authorization": f"Bearer {token}"}
+			if body:
+				headers["Content-Type"] = "application/json"
+			answer = self.call(operation, method, path, headers=headers, body=body)
+			if isinstance(answer, Failure):
+				return answer
+			if answer.status != 401:
+				break
+		found = answer.json()
+		if 200 <= answer.status < 300 and found is not None:
+			if "Belege-Gruppe" in found:
+				# The export is the law's own format, and tells no environment; the token has told it.
+				return found
+			return self._other_environment(found) or found
+		return failure_of(answer, issuing)
+
+	def _token(self, fresh: bool = False) -> str | Failure:
+		token = "" if fresh else self.tokens.get(TOKEN)
+		if token:
+			return token
+		self.tokens.drop(TOKEN)
+		answer = self.call(
+			"token",
+			"POST",
+			"/auth",
+			headers={"Content-Type": "application/json"},
+			body=json.dumps(
+				{
+					"api_key": self.connection.secret("api_key").reveal(),
+					"api_secret": self.connection.secret().reveal(),
+				}
+			),
+		)
+		if isinstance(answer, Failure):
+			# Nothing of the receipt was sent yet.
+			return Failure(ErrorClass.TRANSIENT, answer.message, answer.code, down=answer.down)
+		found = answer.json() or {}
+		token = str(found.get("access_token") or "")
+		if answer.status != 200 or not token:
+			failure = failure_of(answer, issuing=False)
+			return failure
+		claims = found.get("access_token_claims") or {}
+		wrong = self._other_environment({"_env": claims.get("env")})
+		if wrong:
+			return wrong
+		seconds = float(found.get("access_token_expires_in") or 0) - RENEW_SECONDS
+		if seconds > 0:
+			self.tokens.put(TOKEN, token, seconds)
+		return token
+
+	def _other_environment(self, found: dict) -> Failure | None:
+		told = ENVIRONMENTS.get(str(found.get("_env") or ""))
+		if told == self.connection.environment:
+			return None
+		return Failure(
+			ErrorClass.CONFIGURATION,
+			say(
+				"The API key belongs to {0}, the settings say {1}. Nothing more is sent until they agree.",
+				told or say("an unknown environment"),
+				self.connection.environment,
+			),
+			"other_environment",
+		)
+
+
+def failure_of(answer: Response, issuing: bool) -> Failure:
+	"""The failure of an error answer (austria.md 3.5)."""
+	body = answer.json() or {}
+	code = str(body.get("code") or "")
+	message = str(body.get("message") or "").strip()
+	if answer.status == 404 and code:
+		return Failure(ErrorClass.REJECTED, message or "fiskaly has no such receipt.", ABSENT)
+	if "TIMEOUT" in code or "PROCESSING" in code or code == "E_FON_SESSION_LIMIT":
+		# FinanzOnline allows few sessions: minutes, not seconds.
+		return Failure(
+			ErrorClass.UNKNOWN if issuing else ErrorClass.TRANSIENT,
+			message or "FinanzOnline is busy.",
+			code,
+			WAIT_FOR_FON,
+		)
+	if answer.status == 409:
+		return Failure(ErrorClass.DUPLICATE, message or "fiskaly has another receipt of this id.", code)
+	if "NOT_INITIALIZED" in code or "DEACTIVATED" in code:
+		return Failure(
+			ErrorClass.CONFIGURATION,
+			say(
+				"The cash register or signature creation unit is not ready: finish its set-up. ({0})", message
+			),
+			code,
+		)
+	return Fiskaly.by_status(answer, issuing, message, code)
+
+
+# -- amounts ---------------------------------------------------------------------------------------------
+
+
+def buckets(invoice: Invoice) -> dict[str, Decimal]:
+	"""Gross amounts of the whole invoice by rate, positive, which sum to its total to the cent."""
+	exact: dict[str, Decimal] = {}
+	for line in invoice.lines:
+		rate = max((tax.rate for tax in line.taxes), default=ZERO)
+		name = rksv.RATES.get(rate, rksv.NULL)
+		exact[name] = exact.get(name, ZERO) + _gross(line)
+	total = sum(exact.values(), ZERO)
+	wanted = invoice.total if abs(total - invoice.total) <= CENT else quantize(total)
+	return _rounded(exact, wanted)
+
+
+def share(whole: dict[str, Decimal], part: Decimal) -> dict[str, Decimal]:
+	"""`part` of the whole, spread over the rates as the whole is, to the cent."""
+	total = sum(whole.values(), ZERO)
+	if not total:
+		return dict.fromkeys(whole, ZERO)
+	return _rounded({rate: amount * part / total for rate, amount in whole.items()}, part)
+
+
+def _rounded(exact: dict[str, Decimal], total: Decimal) -> dict[str, Decimal]:
+	"""Each amount in cents, and their sum `total`: the largest remainders take what rounding leaves."""
+	down = {rate: amount.quantize(CENT, rounding="ROUND_FLOOR") for rate, amount in exact.items()}
+	left = int((total - sum(down.values(), ZERO)) / CENT)
+	by_rest = sorted(exact, key=lambda rate: (exact[rate] - down[rate], rate), reverse=True)
+	for index in range(abs(left)):
+		rate = by_rest[index % len(by_rest)]
+		down[rate] += CENT if left > 0 else -CENT
+	return down
+
+
+def cash_part(invoice: Invoice) -> Decimal:
+	"""What was paid in cash or by card: at most the total, all of it where nobody says how it was paid."""
+	outside = sum((payment.amount for payment in invoice.payments if payment.kind in OUTSIDE), ZERO)
+	inside = sum((payment.amount for payment in invoice.payments if payment.kind not in OUTSIDE), ZERO)
+	if invoice.on_credit or outside:
+		return min(inside, invoice.total)
+	return invoice.total
+
+
+def payments(invoice: Invoice) -> dict[str, Decimal]:
+	"""The part of the cash register by CASH and NON_CASH, which sum to it."""
+	total = cash_part(invoice)
+	cash = sum((payment.amount for payment in invoice.payments if payment.kind is PaymentKind.CASH), ZERO)
+	cards = sum(
+		(
+			payment.amount
+			for payment in invoice.payments
+			if payment.kind is not PaymentKind.CASH and payment.kind not in OUTSIDE
+		),
+		ZERO,
+	)
+	if not cash and not cards:
+		return {CASH: total, NON_CASH: ZERO}
+	cards = min(cards, total) if cash else total
+	return {CASH: total - cards, NON_CASH: cards}
+
+
+def _gross(line) -> Decimal:
+	return line.net + sum((tax.amount for tax in line.taxes), ZERO)
+
+
+def _cents(value: Decimal) -> str:
+	return str(quantize(value))
+
+
+# -- receipts --------------------------------------------------------------------------------------------
+
+
+def receipt_of(found: dict) -> RemoteDocument | None:
+	"""A receipt of fiskaly's; None without a number, a code that can be read, or where both tell other amounts."""
+	number, serial = (
+		str(found.get("receipt_number") or ""),
+		str(found.get("cash_register_serial_number") or ""),
+	)
+	raw = (found.get("schema") or {}).get(RAW)
+	if not number or not serial or not isinstance(raw, dict):
+		return None
+	try:
+		code = rksv.parse(str(found.get("qr_code_data") or ""))
+		amounts = {rate: Decimal(str(raw.get(field) or "0")) for rate, field in RAW_FIELDS.items()}
+		signed_at = datetime.fromtimestamp(int(found.get("time_signature")), timezone.utc)
+	except (rksv.BadCode, ArithmeticError, TypeError, ValueError):
+		return None
+	if code.amounts != amounts or code.number != number or code.register != serial:
+		return None
+	hints = [str(hint) for hint in found.get("hints") or []]
+	signed = bool(found.get("signed"))
+	if not signed and rksv.OUTAGE not in hints:
+		hints.append(rksv.OUTAGE)
+	stamps = {
+		"receipt_number": number,
+		"cash_register_serial_number": serial,
+		"receipt_type": str(found.get("receipt_type") or ""),
+		"signed": "1" if signed else "0",
+		"hints": "; ".join(hints),
+		**{f"gross_{rate.lower()}": _cents(amount) for rate, amount in amounts.items() if amount},
+	}
+	return RemoteDocument(
+		status=RemoteStatus.ISSUED,
+		provider_id=f"{found.get('cash_register_id')}/{found.get('_id')}",
+		fiscal_id=f"{serial}-{number}",
+		document_type=str(found.get("receipt_type") or ""),
+		total=sum(amounts.values(), ZERO),
+		environment=ENVIRONMENTS.get(str(found.get("_env") or ""), ""),
+		number=f"{found.get('cash_register_id')}/{found.get('_id')}",
+		authorization_number=number,
+		authorized_at=signed_at,
+		issued_at=signed_at,
+		qr_value=code.text,
+		stamps=tuple((key, value) for key, value in stamps.items() if value),
+	)
+
+
+def _other_amounts(found: dict, ours: dict[str, str]) -> str:
+	raw = (found.get("schema") or {}).get(RAW) or {}
+	for rate, field in RAW_FIELDS.items():
+		if Decimal(str(raw.get(field) or "0")) != Decimal(ours.get(rate, "0.00")):
+			return say(
+				"fiskaly signed other amounts than ours: {0} {1}, ours {2}.",
+				rate,
+				raw.get(field),
+				ours.get(rate),
+			)
+	return ""
