@@ -8,7 +8,15 @@ import json
 
 import frappe
 from frappe import _
-from frappe.utils import add_to_date, escape_html, format_datetime, get_url_to_form, getdate, now_datetime
+from frappe.utils import (
+	add_to_date,
+	escape_html,
+	format_datetime,
+	get_datetime,
+	get_url_to_form,
+	getdate,
+	now_datetime,
+)
 from frappe.utils import validate_email_address as valid_email
 
 from fiscal_integration import audit, certificates, connection
@@ -19,6 +27,7 @@ OLDER_THAN_HOURS = 2
 LISTED = 50
 """Documents that one message names; of the others it tells the number."""
 EXPIRY_DAYS = (30, 7)
+OUTAGE_SECONDS = 48 * 3600
 SUPPLY_LOOKED = "supply looked at"
 LOW_SUPPLY = "low_supply"
 """The parameter by which a provider with a supply says below what it is low."""
@@ -101,6 +110,48 @@ def _tell_expiry(record, label: str, day, name: str):
 	)
 	_tell(subject, [_("Valid until {0}.").format(day)], record.doctype, record.name)
 	frappe.db.commit()
+
+
+def outages():
+	"""Once a day, tell of cash registers that have signed nothing for longer than two days: the taxpayer has to report
+	that to the authority within a week (austria.md 3.4)."""
+	now = now_datetime()
+	for record in connection.enabled_records():
+		if not record.provider_class.capabilities.registers:
+			continue
+		companies = (
+			[record.get("company")] if record.get("company") else frappe.get_all("Company", pluck="name")
+		)
+		for company in companies:
+			since = frappe.db.get_value(
+				DOCTYPE,
+				{"company": company, "status": ("in", lifecycle.DUE), "attempts": (">", 0)},
+				"creation",
+				order_by="creation asc",
+			)
+			told = json.loads(record.get("expiry_alerts") or "{}")
+			key = f"outage|{company}"
+			if (
+				not since
+				or (now - get_datetime(since)).total_seconds() < OUTAGE_SECONDS
+				or told.get(key) == str(now.date())
+			):
+				continue
+			told[key] = str(now.date())
+			record.db_set("expiry_alerts", json.dumps(told), update_modified=False)
+			_tell(
+				_("The cash registers of {0} have been out of order for more than 48 hours").format(company),
+				[
+					_("The oldest sale without a signature is of {0}.").format(since),
+					_(
+						"An outage longer than 48 hours has to be reported to FinanzOnline within one week. The sales "
+						"are signed by themselves once the provider can be reached."
+					),
+				],
+				record.doctype,
+				record.name,
+			)
+			frappe.db.commit()
 
 
 def supplies():

@@ -4,7 +4,7 @@ from urllib.parse import quote
 
 import frappe
 from frappe import _
-from frappe.utils import now_datetime
+from frappe.utils import getdate, now_datetime
 
 from fiscal_integration import (
 	audit,
@@ -17,6 +17,7 @@ from fiscal_integration import (
 	files,
 	health,
 	receiver,
+	registers,
 	webhooks,
 )
 from fiscal_integration.fiscal import lifecycle, qr
@@ -179,6 +180,9 @@ def fiscal_view(doctype: str, name: str) -> dict:
 		"can_cancel": bool(set(frappe.get_roles()) & set(MANAGE)) and cancellation.offered(row),
 		"cancellation": _cancellation(row),
 		"authorization": row.authorization_number,
+		"stamps": [[stamp.key, stamp.value] for stamp in row.stamps if len(stamp.value or "") <= 140]
+		if shown
+		else [],
 		"fiscal_number": row.fiscal_number,
 		"needs_attention": row.status in lifecycle.DEAD_LETTERS,
 		"provider_down": _down_since(row.company) if state.due else None,
@@ -225,6 +229,7 @@ def sale_form(company: str, doctype: str) -> dict:
 		],
 		"variants": [{"code": code, "label": f"{code} {_(label)}"} for code, label in provider.variants],
 		"taxpayers": provider.capabilities.taxpayers,
+		"registers": provider.capabilities.registers,
 	}
 
 
@@ -260,6 +265,67 @@ def initialize_certificate(certificate: str, content: str, password: str = "") -
 		connection.release(frappe.db.get_value(certificates.DOCTYPE, answer["name"], "company"))
 		frappe.db.commit()
 	return answer
+
+
+@frappe.whitelist()
+def setup_status(doctype: str, name: str) -> dict:
+	"""How far the set-up at the authority has come, where the provider has cash registers."""
+	return registers.status(_record(doctype, name, "read"))
+
+
+@frappe.whitelist(methods=["POST"])
+def set_up_authority(doctype: str, name: str, participant: str = "", user: str = "", pin: str = "") -> dict:
+	"""Enter the credentials of the authority's web service, or look whether they are known (all blank)."""
+	record = _record(doctype, name, "write")
+	credentials = None
+	if participant or user or pin:
+		credentials = {"fon_participant_id": participant, "fon_user_id": user, "fon_user_pin": pin}
+	return _told(registers.authority(record, credentials))
+
+
+@frappe.whitelist(methods=["POST"])
+def set_up_unit(doctype: str, name: str, legal_entity: str = "") -> dict:
+	"""Bring the signature creation unit one step further."""
+	return _told(registers.unit(_record(doctype, name, "write"), legal_entity.strip().upper()))
+
+
+@frappe.whitelist(methods=["POST"])
+def set_up_till(till: str) -> dict:
+	"""Bring the cash register of a Fiscal Point of Sale one step further."""
+	_require(MANAGE)
+	return _told(registers.till(till))
+
+
+@frappe.whitelist(methods=["POST"])
+def decommission_till(till: str, serial: str) -> dict:
+	"""Take a cash register out of use for good; its serial number has to be typed."""
+	_require(MANAGE)
+	if serial != frappe.db.get_value("Fiscal Point of Sale", till, "register_serial"):
+		frappe.throw(_("Type the serial number of the cash register that is to be taken out of use."))
+	return _told(registers.decommission(till))
+
+
+@frappe.whitelist(methods=["POST"])
+def export_archive(till: str, start: str, end: str) -> str:
+	"""The address of the archive of a cash register over these days."""
+	_require(OPERATE)
+	return registers.export(till, getdate(start), getdate(end)).file_url
+
+
+@frappe.whitelist()
+def register_closings(till: str) -> list:
+	"""The receipts that the provider made by itself."""
+	_require(OPERATE)
+	return registers.closings(till)
+
+
+def _told(device) -> dict:
+	return {
+		"ok": not device.failure,
+		"state": device.state,
+		"serial": device.serial,
+		"message": device.message,
+	}
 
 
 def _down_since(company: str):

@@ -493,7 +493,7 @@ def _freeze(row, invoice, found, now) -> bool:
 	problems = provider.validate(mapped, moment)
 	if problems:
 		raise MappingError(problems)
-	if mapped.coordinates:
+	if provider.capabilities.numbered:
 		taken = numbering.number(row, mapped.coordinates, found.environment)
 		mapped = replace(mapped, coordinates=taken)
 	payload = provider.build(mapped, row.external_reference, row.idempotency_key, moment)

@@ -57,10 +57,13 @@ page_js = {"point-of-sale": "public/js/point_of_sale.js"}
 scheduler_events = {
 	"cron": {"* * * * *": ["fiscal_integration.tasks.sweep"]},
 	"hourly": ["fiscal_integration.tasks.alert"],
+	"daily_long": ["fiscal_integration.registers.archive_quarter"],
 }
 
 default_log_clearing_doctypes = {"Fiscal Webhook Event": 90}
 
 before_tests = "fiscal_integration.sample.before_tests"
+
+jinja = {"methods": ["fiscal_integration.printing.fiscal_receipt"]}
 
 page_renderer = ["fiscal_integration.pdf_route.FiscalFile"]

@@ -18,14 +18,15 @@ SEQUENCE = "Fiscal Sequence"
 
 
 def placed(invoice: Invoice, doc, provider) -> Invoice:
-	"""`invoice` with the branch and point that `doc` stands at, where the provider has documents numbered."""
-	default = provider.coordinates() if provider.capabilities.numbered else None
+	"""`invoice` with the branch and point, or the cash register, that `doc` stands at, where the provider wants it."""
+	can = provider.capabilities
+	default = provider.coordinates() if can.numbered else Coordinates("", "") if can.registers else None
 	if default is None:
 		return invoice
 	point = frappe.db.get_value(
 		POINT,
 		{"company": doc.company, "pos_profile": doc.get("pos_profile") or ("is", "not set"), "enabled": 1},
-		["branch_code", "point_code", "serial_device"],
+		["branch_code", "point_code", "serial_device", "register_id", "training"],
 		as_dict=True,
 	)
 	return replace(invoice, coordinates=merged(point, default) if point else default)
@@ -37,6 +38,8 @@ def merged(point, default: Coordinates) -> Coordinates:
 		point.branch_code or default.branch,
 		point.point_code or default.point,
 		point.serial_device or default.serial_device,
+		register=point.register_id or "",
+		training=bool(point.training),
 	)
 
 

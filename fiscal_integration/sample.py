@@ -27,6 +27,7 @@ class Shop:
 	profile: str
 	walk_in: str
 	untaxed: str
+	other_taxes: tuple[tuple[str, int], ...] = ()
 
 	def account(self, name: str) -> str:
 		return f"{name} - {self.abbr}"
@@ -48,6 +49,7 @@ MEXICO = Shop(
 	"Caja 1",
 	WALK_IN,
 	"Sin IVA",
+	(("IVA 0", 0), ("IEPS 8", 8), ("ISR Retenido", 10)),
 )
 PANAMA = Shop(
 	"Mercadito del Istmo",
@@ -60,6 +62,20 @@ PANAMA = Shop(
 	"Caja Panamá",
 	"Cliente de Contado",
 	"Sin ITBMS",
+	(("ITBMS 10", 10), ("ITBMS 15", 15)),
+)
+AUSTRIA = Shop(
+	"Kaffeehaus am Ring",
+	"KAR",
+	"Austria",
+	"EUR",
+	"ATU12345678",
+	"USt 20",
+	20,
+	"Kassa 1",
+	"Laufkundschaft",
+	"Ohne USt",
+	(("USt 10", 10), ("USt 13", 13), ("USt 19", 19)),
 )
 COMPANY, PROFILE = MEXICO.company, MEXICO.profile
 
@@ -88,6 +104,7 @@ CUSTOMERS = {
 	},
 	"Sin Código Postal SA": {"tax_id": "SCP010203AB9", "fiscal_tax_regime": "601"},
 	PANAMA.walk_in: {},
+	AUSTRIA.walk_in: {},
 	"Distribuidora Chiriquí, S.A.": {
 		"tax_id": "155596713-2-2015",
 		"address": ("Avenida Central, local 12", "David", "Panama"),
@@ -141,11 +158,21 @@ def set_up_site():
 
 def set_up_panama():
 	"""The Panamanian company beside it, with its till. Commits."""
+	set_up_shop(PANAMA)
+
+
+def set_up_austria():
+	"""The Austrian company beside it, with its till. Commits."""
+	set_up_shop(AUSTRIA)
+
+
+def set_up_shop(shop: Shop):
+	"""Another company beside the Mexican one, with its till. Commits."""
 	set_up_site()
-	if not frappe.db.exists("Company", PANAMA.company):
-		_make_company(PANAMA)
-	_ensure_taxes(PANAMA)
-	ensure_till(shop=PANAMA)
+	if not frappe.db.exists("Company", shop.company):
+		_make_company(shop)
+	_ensure_taxes(shop)
+	ensure_till(shop=shop)
 	frappe.db.commit()
 
 
@@ -408,9 +435,9 @@ def _ensure_masters():
 			_ensure("Item Group", "All Item Groups", item_group_name="All Item Groups", is_group=1)
 		_ensure("Item Group", group, item_group_name=group, parent_item_group="All Item Groups")
 	_ensure("Customer Group", "Individual", customer_group_name="Individual")
-	for country in ("Mexico", "Panama"):
+	for country in ("Mexico", "Panama", "Austria"):
 		_ensure("Territory", country, territory_name=country)
-	for currency in ("MXN", "USD"):
+	for currency in ("MXN", "USD", "EUR"):
 		_ensure("Currency", currency, currency_name=currency, enabled=1)
 		frappe.db.set_value("Currency", currency, "enabled", 1)
 
@@ -422,15 +449,7 @@ def _ensure_taxes(shop: Shop):
 	) or frappe.db.get_value("Account", {"company": shop.company, "is_group": 1, "root_type": "Liability"})
 	for name, rate, kind in (
 		(shop.tax, shop.tax_rate, "Tax"),
-		*(
-			(
-				("IVA 0", 0, "Tax"),
-				("IEPS 8", 8, "Tax"),
-				("ISR Retenido", 10, "Tax"),
-			)
-			if shop is MEXICO
-			else (("ITBMS 10", 10, "Tax"), ("ITBMS 15", 15, "Tax"))
-		),
+		*((name, rate, "Tax") for name, rate in shop.other_taxes),
 		("Flete", 0, "Chargeable"),
 	):
 		_ensure(
@@ -543,9 +562,11 @@ def open_till(profile: str = "", shop: Shop = MEXICO):
 	entry.submit()
 
 
-def draft(doctype: str = "POS Invoice", customer: str = WALK_IN, panama: bool = False) -> str:
+def draft(
+	doctype: str = "POS Invoice", customer: str = WALK_IN, panama: bool = False, austria: bool = False
+) -> str:
 	"""A committed draft to submit by hand, in training and in the browser's tests. Returns its name."""
-	shop = _open_shop(panama)
+	shop = _open_shop(panama, austria)
 	items = [("CAFE-500", 2, 145.0), ("LIBRO-01", 1, 320.0), ("AGUA-1L", 6, 18.5)]
 	doc = invoice(items=items, doctype=doctype, customer=customer, submit=False, shop=shop)
 	frappe.db.commit()
@@ -562,11 +583,12 @@ def sell(number: int = 1, panama: bool = False) -> list[str]:
 	return names
 
 
-def _open_shop(panama) -> Shop:
-	set_up_site()
-	if panama:
-		set_up_panama()
-	shop = PANAMA if panama else MEXICO
+def _open_shop(panama, austria=False) -> Shop:
+	shop = AUSTRIA if austria else PANAMA if panama else MEXICO
+	if shop is MEXICO:
+		set_up_site()
+	else:
+		set_up_shop(shop)
 	open_till(shop=shop)
 	return shop
 

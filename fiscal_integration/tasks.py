@@ -17,3 +17,4 @@ def alert():
 	alerts.dead_letters()
 	alerts.expiries()
 	alerts.supplies()
+	alerts.outages()

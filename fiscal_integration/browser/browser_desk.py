@@ -159,8 +159,8 @@ class TestDesk(DeskCase):
 
 	def test_8_a_company_that_no_provider_serves(self):
 		self.page.evaluate(
-			"""() => frappe.db.insert({doctype: "Company", company_name: "Kiosk Wien", abbr: "KW",
-				default_currency: "EUR", country: "Austria", chart_of_accounts: "Standard"}).catch(() => null)"""
+			"""() => frappe.db.insert({doctype: "Company", company_name: "Kiosk Berlin", abbr: "KB",
+				default_currency: "EUR", country: "Germany", chart_of_accounts: "Standard"}).catch(() => null)"""
 		)
 		# From one form to the other within a session, as people go.
 		self.open_settings()
@@ -168,7 +168,7 @@ class TestDesk(DeskCase):
 		self.page.wait_for_url(re.compile("fiscal-account/new"))
 		self.page.wait_for_selector(".fiscal-status:visible")
 		self.page.wait_for_load_state("networkidle")
-		self.set(company="Kiosk Wien")
+		self.set(company="Kiosk Berlin")
 		expect(self.page.locator(".fiscal-status:visible .indicator-pill")).to_contain_text("Not Available")
 		options = self.page.eval_on_selector_all(
 			'#page-Fiscal\\ Account [data-fieldname="provider"] select option',

@@ -21,13 +21,18 @@ class PanamaCase(DeskCase):
 
 	provider = ""
 	transport = ""
+	company = COMPANY
+	country = "panama"
 
 	@classmethod
 	def setUpClass(cls):
 		super().setUpClass()
 		cls.key = cls.sandbox.secret_key(cls.provider)
-		bench("execute", "fiscal_integration.sample.set_up_panama")
-		bench("execute", "frappe.delete_doc_if_exists", "--args", repr(["Fiscal Account", COMPANY]))
+		bench("execute", f"fiscal_integration.sample.set_up_{cls.country}")
+		bench("execute", "frappe.delete_doc_if_exists", "--args", repr(["Fiscal Account", cls.company]))
+		bench(
+			"execute", "frappe.db.delete", "--args", repr(["Fiscal Point of Sale", {"company": cls.company}])
+		)
 
 	def connect(self):
 		"""Enter the settings as an administrator does."""
@@ -38,7 +43,7 @@ class PanamaCase(DeskCase):
 			json.dumps(["Fiscal Integration Settings", "enabled", 0]),
 		)
 		self.open_settings()
-		self.set(company=COMPANY)
+		self.set(company=self.company)
 		self.set(provider=self.provider, environment="Test")
 		self.page.wait_for_timeout(500)
 		self.set(server_url=self.sandbox.url(self.provider), secret_key=self.key, enabled=1)
@@ -65,14 +70,13 @@ class PanamaCase(DeskCase):
 		)
 
 	def sale(self, doctype="POS Invoice", **values):
-		"""A draft of two rows, entered and submitted as in the form. Returns its name."""
-		name = bench(
+		"""A committed draft. Returns its name."""
+		return bench(
 			"execute",
 			"fiscal_integration.sample.draft",
 			"--kwargs",
-			repr({"panama": True, "doctype": doctype, **values}),
+			repr({self.country: True, "doctype": doctype, **values}),
 		)
-		return name
 
 	def submit_in_desk(self, doctype, name):
 		self.page.goto(f"{URL}/app/{doctype.lower().replace(' ', '-')}/{name}")

@@ -15,6 +15,8 @@ from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
 from fiscal_integration.fiscal.words import translated
 
+NOT_REQUIRED = "Not Required"
+
 
 def in_scope(doc) -> bool:
 	"""Whether this invoice is a sale of its own that needs a fiscal document (design section 3).
@@ -44,7 +46,7 @@ def check_before_submit(doc, method=None):
 	The document's name and first status are set here, so that they are saved with the invoice itself. The
 	check is local, and silent when it fails itself.
 	"""
-	doc.fiscal_document = doc.fiscal_status = None
+	doc.fiscal_document = doc.fiscal_status = doc.fiscal_error = None
 	try:
 		if not in_scope(doc):
 			return
@@ -55,7 +57,13 @@ def check_before_submit(doc, method=None):
 		if doc.doctype == "Sales Invoice" and doc.get("is_consolidated"):
 			# Made by a closing, even if it does not stand for what it should: nobody is there to mend it.
 			return
-		problems = _problems(doc, record)
+		problems, outside = _looked_at(doc, record)
+		if outside:
+			doc.fiscal_document, doc.fiscal_status, doc.fiscal_error = (
+				None,
+				NOT_REQUIRED,
+				translated(outside, _),
+			)
 	except Exception as error:
 		_note(doc, "Fiscal check failed", error)
 		return
@@ -66,15 +74,19 @@ def check_before_submit(doc, method=None):
 		)
 
 
-def _problems(doc, record):
+def _looked_at(doc, record):
+	"""What stops the sale, and why the law wants no document of it."""
 	try:
 		invoice = mapping.to_invoice(doc, record.payment_code)
 	except MappingError as error:
-		return error.problems
+		return error.problems, ""
 	provider = record.provider_class(record.connection(secrets=False), None)
+	outside = provider.not_needed(invoice)
+	if outside:
+		return [], outside
 	invoice = numbering.placed(invoice, doc, provider)
 	problems = provider.validate(invoice, now_datetime().replace(tzinfo=ZoneInfo(get_system_timezone())))
-	return [problem for problem in problems if problem.stops_sale]
+	return [problem for problem in problems if problem.stops_sale], ""
 
 
 def create_fiscal_document(doc, method=None):

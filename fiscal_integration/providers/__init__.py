@@ -11,6 +11,7 @@ BUILT_IN = (
 	"fiscal_integration.providers.facturafacil.FacturaFacil",
 	"fiscal_integration.providers.hka.HKA",
 	"fiscal_integration.providers.aludra.Aludra",
+	"fiscal_integration.providers.fiskaly.Fiskaly",
 )
 
 

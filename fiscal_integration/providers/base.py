@@ -181,6 +181,16 @@ class Taxpayer:
 
 
 @dataclass(frozen=True)
+class Device:
+	"""Something that is set up at the authority, in the provider's word for its state; or why it is not."""
+
+	state: str = ""
+	serial: str = ""
+	message: str = ""
+	failure: Failure | None = None
+
+
+@dataclass(frozen=True)
 class ReceiverKind:
 	"""A sort of receiver that the provider has to be told, with its code, and what is asked of such a one:
 	of "name", "tax_id", "dv", "email"."""
@@ -260,6 +270,8 @@ class Provider:
 	"""The header that carries a webhook's signature."""
 	receiver_kinds: ClassVar[tuple[ReceiverKind, ...]] = ()
 	"""Where a sale has to say what sort of receiver it has: what the Fiscal Data section offers."""
+	ready_states: ClassVar[dict[str, str]] = {}
+	"""The states in which "authority", "unit" and "register" are ready, where the provider has cash registers."""
 	variants: ClassVar[tuple[tuple[str, str], ...]] = ()
 	"""Code and label of the kinds of invoices that a person chooses, since the data do not show them."""
 
@@ -351,6 +363,30 @@ class Provider:
 	def cancel(self, held: Held, reason: str) -> Cancellation:
 		"""Ask the authority to cancel, once."""
 		return Cancellation(failure=self._unsupported("cancellation").failure)
+
+	def authority(self, credentials: dict | None) -> Device:
+		"""Enter the taxpayer's credentials at the authority, or look whether that was done (None)."""
+		return Device(failure=self._unsupported("a set-up").failure)
+
+	def advance_unit(self, unit: str, legal_entity: str, name: str) -> Device:
+		"""Bring the signature unit one step towards use; what was done before is left as it is."""
+		return Device(failure=self._unsupported("a set-up").failure)
+
+	def advance_register(self, register: str, description: str) -> Device:
+		"""The same for one cash register."""
+		return Device(failure=self._unsupported("a set-up").failure)
+
+	def end_register(self, register: str) -> Device:
+		"""Take a cash register out of use, for good."""
+		return Device(failure=self._unsupported("a set-up").failure)
+
+	def archive(self, register: str, start: date, end: date) -> dict | Failure:
+		"""The record of a cash register over these days, as the law wants it kept."""
+		return self._unsupported("an archive").failure
+
+	def closings(self, register: str) -> list[dict] | Failure:
+		"""The receipts that the provider made by itself: type, number, time, signed."""
+		return self._unsupported("closings").failure
 
 	def supply(self) -> Supply:
 		return Supply(failure=self._unsupported("a supply of documents").failure)

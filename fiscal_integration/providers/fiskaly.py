@@ -6,7 +6,7 @@ A receipt's UUID is the idempotency: it is made and stored before the call, and 
 import hashlib
 import json
 import uuid
-from datetime import datetime, timezone
+from datetime import datetime, time, timezone
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -21,6 +21,7 @@ from fiscal_integration.providers.base import (
 	SECRET_KEY,
 	TEST,
 	Capabilities,
+	Device,
 	Lookup,
 	Outcome,
 	Parameter,
@@ -45,6 +46,14 @@ RAW_FIELDS = {
 	rksv.SPECIAL: "gross_amount_special",
 	rksv.NULL: "gross_amount_zero",
 }
+OWN_TYPES = (
+	"INITIALIZATION",
+	"DECOMMISSION",
+	"MONTHLY_CLOSE",
+	"YEARLY_CLOSE",
+	"SIGNATURE_CREATION_UNIT_FAULT_CLEARANCE",
+)
+"""What fiskaly makes by itself: listed, archived, and never sent."""
 RENEW_SECONDS = 60
 TOKEN = "fiskaly"
 WAIT_FOR_FON = 300.0
@@ -61,6 +70,7 @@ class Fiskaly(Provider):
 	urls = {TEST: URL, PRODUCTION: URL}
 	capabilities = Capabilities(ordered=True, registers=True, max_concurrent=4, absence_grace=30)
 	correlation_header = "x-request-id"
+	ready_states = {"authority": "AUTHENTICATED", "unit": "INITIALIZED", "register": "INITIALIZED"}
 	parameters = (
 		Parameter(SECRET_KEY, "API Secret", required=True, secret=True),
 		Parameter("api_key", "API Key", required=True, secret=True, help="Of the managed organization."),
@@ -87,6 +97,84 @@ class Fiskaly(Provider):
 			"Connection successful",
 			(("FinanzOnline", str(fon.get("authentication_status") or "UNAUTHENTICATED")),),
 		)
+
+	# -- set-up ------------------------------------------------------------------------------------------
+
+	def authority(self, credentials):
+		if credentials is None:
+			found = self._call("setup", "GET", "/fon/auth")
+		else:
+			found = self._call("setup", "PUT", "/fon/auth", json.dumps(credentials))
+		if isinstance(found, Failure):
+			return Device(failure=found)
+		return Device(str(found.get("authentication_status") or "UNAUTHENTICATED"))
+
+	def advance_unit(self, unit, legal_entity, name):
+		path = f"/signature-creation-unit/{unit}"
+		found = self._call("setup", "GET", path)
+		if isinstance(found, Failure) and found.code == ABSENT:
+			kind = (
+				"vat_id" if legal_entity.startswith("ATU") else "gln" if len(legal_entity) == 13 else "tax_id"
+			)
+			body = {"legal_entity_id": {kind: legal_entity}, "legal_entity_name": name[:255]}
+			return self._device(self._call("setup", "PUT", path, json.dumps(body)))
+		if not isinstance(found, Failure) and found.get("state") == "CREATED":
+			found = self._call("setup", "PATCH", path, json.dumps({"state": "INITIALIZED"}))
+		return self._device(found)
+
+	def advance_register(self, register, description):
+		path = f"/cash-register/{register}"
+		found = self._call("setup", "GET", path)
+		if isinstance(found, Failure) and found.code == ABSENT:
+			return self._device(
+				self._call("setup", "PUT", path, json.dumps({"description": description[:100]}))
+			)
+		following = {"CREATED": "REGISTERED", "REGISTERED": "INITIALIZED", "OUTAGE": "INITIALIZED"}
+		if not isinstance(found, Failure) and found.get("state") in following:
+			found = self._call("setup", "PATCH", path, json.dumps({"state": following[found["state"]]}))
+		return self._device(found)
+
+	def end_register(self, register):
+		return self._device(
+			self._call(
+				"setup", "PATCH", f"/cash-register/{register}", json.dumps({"state": "DECOMMISSIONED"})
+			)
+		)
+
+	@staticmethod
+	def _device(found) -> Device:
+		if isinstance(found, Failure):
+			return Device(failure=found)
+		return Device(str(found.get("state") or ""), str(found.get("serial_number") or ""))
+
+	def archive(self, register, start, end):
+		"""DEP7: all receipts of these days in Vienna, compact and signed."""
+		first = int(datetime.combine(start, time.min, ZONE).timestamp())
+		last = int(datetime.combine(end, time.max, ZONE).timestamp())
+		return self._call(
+			"export",
+			"GET",
+			f"/cash-register/{register}/export?start_time_signature={first}&end_time_signature={last}",
+		)
+
+	def closings(self, register):
+		query = "&".join(f"receipt_types={kind}" for kind in OWN_TYPES)
+		found = self._call(
+			"list",
+			"GET",
+			f"/cash-register/{register}/receipt?order_by=receipt_number&order=DESC&limit=100&offset=0&{query}",
+		)
+		if isinstance(found, Failure):
+			return found
+		return [
+			{
+				"type": str(entry.get("receipt_type") or ""),
+				"number": str(entry.get("receipt_number") or ""),
+				"time": datetime.fromtimestamp(int(entry.get("time_signature") or 0), ZONE).isoformat(),
+				"signed": bool(entry.get("signed")),
+			}
+			for entry in found.get("data") or []
+		]
 
 	# -- before sending ----------------------------------------------------------------------------------
 

@@ -47,7 +47,9 @@ class TestRegistry(unittest.TestCase):
 			for name in ("pdf", "xml", "cancel", "webhook", "ordered"):
 				self.assertEqual(row[name] == "yes", getattr(can, name), (key, name))
 			self.assertEqual(int(row["max concurrent"]), can.max_concurrent)
-			self.assertEqual(row["believed absent after"], f"{can.absence_grace // 60} min")
+			seconds = can.absence_grace
+			span = f"{seconds} s" if seconds < 60 else f"{seconds // 60} min"
+			self.assertEqual(row["believed absent after"], span)
 
 
 class Stranger(Provider):

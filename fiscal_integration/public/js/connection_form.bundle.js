@@ -19,6 +19,114 @@ Object.assign(fiscal_integration.connection, {
 		this.draw_parameters(frm);
 		this.show_ping(frm);
 		if (!frm.is_new()) await this.show_delivery(frm);
+		if (!frm.is_new()) await this.show_setup(frm);
+	},
+
+	// The steps from credentials to cash registers, each with its state; any of them may be repeated.
+	async show_setup(frm) {
+		const answer = await frappe.call({
+			method: "fiscal_integration.api.setup_status",
+			args: { doctype: frm.doctype, name: frm.docname },
+		});
+		const setup = answer.message || {};
+		frm.toggle_display("setup_section", Boolean(setup.ready));
+		frm.set_df_property("setup_section", "hidden", setup.ready ? 0 : 1);
+		if (!setup.ready) return;
+		const escape = frappe.utils.escape_html;
+		const pill = (state, ready) =>
+			`<span class="indicator-pill ${state === ready ? "green" : state ? "orange" : "gray"}">${escape(
+				state || __("Not begun")
+			)}</span>`;
+		const step = (key, title, help, state, ready, name) =>
+			`<div class="fiscal-step mb-3" data-step="${key}" data-name="${escape(name || "")}">
+				<b>${title}</b> ${pill(state, ready)}
+				<button class="btn btn-xs btn-default fiscal-next ml-2">${
+					state === ready ? __("Look Again") : __("Next Step")
+				}</button><div class="text-muted small">${help}</div></div>`;
+		const tills = setup.tills.map((till) =>
+			step(
+				"till",
+				__("Cash register {0}", [escape(till.pos_profile || __("without till"))]),
+				till.register_serial ? __("Serial number {0}", [escape(till.register_serial)]) : "",
+				till.register_state,
+				setup.ready.register,
+				till.name
+			)
+		);
+		const wrapper = frm.fields_dict.setup_html.$wrapper.html(
+			[
+				step(
+					"authority",
+					__("1. FinanzOnline"),
+					__(
+						"The credentials of the Cash Register Webservice User that the taxpayer made in FinanzOnline: not those with which one logs in there. Once per taxpayer; they are handed on and not kept."
+					),
+					setup.authority,
+					setup.ready.authority
+				),
+				step(
+					"unit",
+					__("2. Signature creation unit"),
+					__("One for the company: created, then initialized, which registers it with FinanzOnline."),
+					setup.unit,
+					setup.ready.unit
+				),
+				`<p><b>${__("3. Cash registers")}</b> ${__(
+					"One for each till, by its Fiscal Point of Sale: created, registered, initialized."
+				)} <a href="/app/fiscal-point-of-sale/new">${__("Add a till")}</a></p>`,
+				...tills,
+			].join("")
+		);
+		wrapper.find(".fiscal-next").on("click", (event) => {
+			const { step: key, name } = $(event.currentTarget).closest(".fiscal-step")[0].dataset;
+			this.next_step(frm, key, name, setup);
+			return false;
+		});
+	},
+
+	async next_step(frm, key, name, setup) {
+		const go = async (method, args) => {
+			const answer = await frappe.call({
+				method: `fiscal_integration.api.${method}`,
+				args,
+				freeze: true,
+				freeze_message: __("Asking the provider…"),
+			});
+			if (!answer.message.ok) {
+				frappe.msgprint({
+					title: __("Not Done"),
+					indicator: "red",
+					message: frappe.utils.escape_html(answer.message.message),
+				});
+			}
+			await this.show_setup(frm);
+		};
+		const record = { doctype: frm.doctype, name: frm.docname };
+		if (key === "till") return go("set_up_till", { till: name });
+		if (key === "unit") {
+			if (setup.unit) return go("set_up_unit", record);
+			return frappe.prompt(
+				{
+					fieldname: "legal_entity",
+					fieldtype: "Data",
+					label: __("VAT ID, Tax Number or GLN of the Company"),
+					reqd: 1,
+					description: __("As ATU12345678."),
+				},
+				(values) => go("set_up_unit", { ...record, ...values }),
+				__("Signature Creation Unit")
+			);
+		}
+		if (setup.authority === setup.ready.authority) return go("set_up_authority", record);
+		frappe.prompt(
+			[
+				{ fieldname: "participant", fieldtype: "Data", label: __("Participant ID"), reqd: 1 },
+				{ fieldname: "user", fieldtype: "Data", label: __("User ID"), reqd: 1 },
+				{ fieldname: "pin", fieldtype: "Password", label: __("PIN"), reqd: 1, no_strength: 1 },
+			],
+			(values) => go("set_up_authority", { ...record, ...values }),
+			__("Cash Register Webservice User")
+		);
 	},
 
 	// How the connection fares: whether the provider is down, what waits, and where webhooks go.

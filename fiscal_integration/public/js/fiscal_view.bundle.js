@@ -41,6 +41,12 @@ Object.assign(fiscal_integration.view, {
 		if (view.fiscal_number) {
 			lines.push(`<p class="text-muted">${__("Number: {0}", [escape(view.fiscal_number)])}</p>`);
 		}
+		if (view.stamps && view.stamps.length) {
+			const rows = view.stamps.map(
+				([key, value]) => `<tr><td>${escape(__(frappe.unscrub(key)))}</td><td>${escape(value)}</td></tr>`
+			);
+			lines.push(`<table class="fiscal-stamps text-muted small">${rows.join("")}</table>`);
+		}
 		if (view.cancellation) {
 			const { status, colour, meaning, todo, message } = view.cancellation;
 			lines.push(

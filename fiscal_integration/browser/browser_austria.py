@@ -1,0 +1,200 @@
+import json
+import re
+import unittest
+
+from playwright.sync_api import expect
+
+from fiscal_integration.browser.browser_panama import PanamaCase
+from fiscal_integration.browser.desk import URL, bench
+from fiscal_integration.fiscal.austria import rksv
+from fiscal_integration.sandbox.reading import read_pdf
+
+PIN = "geheime-pin-4711"
+TILL = "Kassa 1"
+
+
+class TestAustria(PanamaCase):
+	"""fiskaly: from nothing to INITIALIZED, a day of sales with an outage, the archive, the printed receipt."""
+
+	provider = "fiskaly"
+	company = "Kaffeehaus am Ring"
+	country = "austria"
+	secrets = (PIN,)
+
+	@classmethod
+	def setUpClass(cls):
+		super().setUpClass()
+		bench(
+			"execute", "frappe.db.delete", "--args", repr(["Fiscal Point of Sale", {"company": cls.company}])
+		)
+		for field in ("authority_state", "signature_unit", "signature_unit_state"):
+			bench(
+				"execute",
+				"frappe.db.set_single_value",
+				"--args",
+				repr(["Fiscal Integration Settings", field, ""]),
+			)
+
+	def next_step(self, key, **values):
+		"""Press a step's button, fill in what it asks, and return the state that it shows then."""
+		step = self.page.locator(f'.fiscal-step[data-step="{key}"]').first
+		step.locator(".fiscal-next").click()
+		if values:
+			for field, value in values.items():
+				self.page.locator(f'.modal.show [data-fieldname="{field}"] input').fill(value)
+			self.page.wait_for_timeout(500)
+			self.page.locator(".modal.show .btn-primary:visible").click()
+		self.page.wait_for_load_state("networkidle")
+		self.page.wait_for_timeout(900)
+		return self.page.locator(f'.fiscal-step[data-step="{key}"] .indicator-pill').first.inner_text()
+
+	def status(self, name):
+		return self.value("POS Invoice", name, "fiscal_status")
+
+	def stamps(self, name):
+		row = self.value("POS Invoice", name, "fiscal_document")
+		found = self.context.request.get(f"{URL}/api/resource/Fiscal Document/{row}").json()["data"]
+		return {stamp["key"]: stamp["value"] for stamp in found["stamps"]}
+
+	def test_1_settings_and_a_till(self):
+		self.connect()
+		self.assertIn("✓ Connection successful", self.ping())
+		self.page.goto(f"{URL}/app/fiscal-point-of-sale/new")
+		self.page.wait_for_load_state("networkidle")
+		self.set(company=self.company)
+		self.set(pos_profile=TILL)
+		self.save()
+		self.page.wait_for_timeout(500)
+		type(self).till = self.page.evaluate("() => cur_frm.doc.name")
+
+	def test_2_from_nothing_to_initialized(self):
+		self.open_settings()
+		expect(self.page.locator(".fiscal-step").first).to_be_visible()
+		self.page.locator(".fiscal-step").first.scroll_into_view_if_needed()
+		self.shot("austria-setup-nothing")
+		self.assertEqual(
+			self.next_step("authority", participant="12345678", user="kassa01", pin=PIN), "AUTHENTICATED"
+		)
+		self.assertEqual(self.next_step("unit", legal_entity="ATU12345678"), "CREATED")
+		self.assertEqual(self.next_step("unit"), "INITIALIZED")
+		self.assertEqual(
+			[self.next_step("till") for _step in range(3)], ["CREATED", "REGISTERED", "INITIALIZED"]
+		)
+		self.shot("austria-setup-done")
+
+	def test_3_a_sale(self):
+		name = self.issue()
+		type(self).invoice = name
+		self.open_tab("POS Invoice", name)
+		expect(self.page.locator(".fiscal-stamps")).to_contain_text(self.stamps(name)["receipt_number"])
+		self.shot("austria-invoice")
+
+	def test_4_the_printed_receipt(self):
+		self.page.goto(
+			f"{URL}/printview?doctype=POS%20Invoice&name={self.invoice}&format=RKSV%20Receipt&no_letterhead=1"
+		)
+		self.page.wait_for_load_state("networkidle")
+		self.shot("austria-receipt")
+		try:
+			text, code = read_pdf(self.page.pdf(width="80mm", height="297mm", print_background=True))
+		except unittest.SkipTest:
+			return
+		stamps = self.stamps(self.invoice)
+		for wanted in (
+			stamps["cash_register_serial_number"],
+			f"Belegnummer {stamps['receipt_number']}",
+			"brutto 20 %",
+			self.company,
+			"ATU12345678",
+			self.invoice,
+		):
+			self.assertIn(wanted, text)
+		found = rksv.parse(code)
+		self.assertEqual(found.number, stamps["receipt_number"])
+		self.assertEqual(found.register, stamps["cash_register_serial_number"])
+
+	def test_5_a_return(self):
+		self.page.goto(f"{URL}/app/pos-invoice/{self.invoice}")
+		self.page.wait_for_load_state("networkidle")
+		self.page.evaluate(
+			"""name => frappe.model.open_mapped_doc({source_name: name,
+				method: "erpnext.accounts.doctype.pos_invoice.pos_invoice.make_sales_return"})""",
+			self.invoice,
+		)
+		self.page.wait_for_url(re.compile("pos-invoice/new"))
+		self.page.wait_for_load_state("networkidle")
+		self.page.wait_for_timeout(1000)
+		self.page.locator(".page-actions .primary-action:visible", has_text="Save").click()
+		self.page.wait_for_load_state("networkidle")
+		self.page.wait_for_timeout(500)
+		self.page.locator(".page-actions .primary-action:visible", has_text="Submit").click()
+		self.page.locator(".modal.show .btn-primary:visible").click()
+		self.page.wait_for_timeout(1500)
+		note = self.page.evaluate("() => cur_frm.doc.name")
+		self.until(lambda: self.status(note), "Issued")
+		self.assertEqual(self.stamps(note)["receipt_type"], "CANCELLATION")
+
+	def test_6_an_outage_in_the_middle_of_the_day(self):
+		self.sandbox.refuse()
+		name = self.sale()
+		self.submit_in_desk("POS Invoice", name)
+		row = None
+		for _attempt in range(40):
+			row = self.value("POS Invoice", name, "fiscal_document")
+			if row and self.value("Fiscal Document", row, "attempts"):
+				break
+			self.page.wait_for_timeout(500)
+		self.page.goto(
+			f"{URL}/printview?doctype=POS%20Invoice&name={name}&format=RKSV%20Receipt&no_letterhead=1"
+		)
+		self.page.wait_for_load_state("networkidle")
+		expect(self.page.locator(".print-format")).to_contain_text(rksv.OUTAGE)
+		self.assertNotIn("Belegnummer", self.page.locator(".print-format").inner_text())
+		self.shot("austria-slip")
+		self.sandbox.resume()
+		self.open_settings()
+		self.assertIn("✓ Connection successful", self.ping())
+		self.open_tab("POS Invoice", name)
+		self.press("Ask the Provider")
+		self.until(lambda: self.status(name), "Issued", seconds=60)
+
+	def test_7_the_archive_and_its_chain(self):
+		self.page.goto(f"{URL}/app/fiscal-point-of-sale/{self.till}")
+		self.page.wait_for_load_state("networkidle")
+		self.page.wait_for_timeout(800)
+		self.page.locator(".inner-group-button", has_text="Cash Register").first.locator(
+			"button"
+		).first.click()
+		self.page.get_by_text("Export Archive (DEP7)").first.click()
+		self.page.wait_for_timeout(700)
+		with self.page.expect_response(re.compile("export_archive")) as info:
+			self.page.locator(".modal.show .btn-primary:visible").click()
+		url = info.value.json()["message"]
+		export = json.loads(self.context.request.get(URL + url).text())
+		self.assertEqual(rksv.check_export(export), [])
+		# The first one is the zero receipt of the set-up.
+		self.assertEqual(len(export["Belege-Gruppe"][0]["Belege-kompakt"]), 4)
+
+	def test_8_what_fiskaly_makes_itself_and_the_end(self):
+		self.page.goto(f"{URL}/app/fiscal-point-of-sale/{self.till}")
+		self.page.wait_for_load_state("networkidle")
+		self.page.wait_for_timeout(800)
+		group = self.page.locator(".inner-group-button", has_text="Cash Register").first
+		group.locator("button").first.click()
+		self.page.get_by_text("Monthly and Yearly Receipts").first.click()
+		expect(self.page.locator(".fiscal-closings")).to_contain_text("INITIALIZATION")
+		self.page.wait_for_timeout(700)
+		self.page.evaluate("() => $('.modal.show').modal('hide')")
+		self.page.wait_for_timeout(500)
+		group.locator("button").first.click()
+		self.page.get_by_text("Take Out of Use").first.click()
+		self.page.wait_for_timeout(700)
+		expect(self.page.locator(".modal.show")).to_contain_text("cannot be undone")
+		self.shot("austria-decommission")
+		serial = self.value("Fiscal Point of Sale", self.till, "register_serial")
+		self.page.locator('.modal.show [data-fieldname="serial"] input').fill(serial)
+		self.page.locator(".modal.show .btn-primary:visible").click()
+		self.until(lambda: self.value("Fiscal Point of Sale", self.till, "register_state"), "DECOMMISSIONED")
+
+	def test_9_no_answer_ever_held_the_secret_and_no_script_failed(self):
+		self.no_secret_and_no_script_error()

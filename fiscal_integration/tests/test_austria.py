@@ -1,0 +1,257 @@
+"""Seed 002 whole: from nothing to INITIALIZED, a day of sales with an outage, the archive, the printed receipt."""
+
+import json
+from datetime import date
+from decimal import Decimal
+from unittest.mock import patch
+
+import frappe
+from frappe.utils import add_to_date, now_datetime
+
+from fiscal_integration import alerts, api, circuit, connection, dispatch, printing, registers, sample
+from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.fiscal.austria import rksv
+from fiscal_integration.numbering import POINT
+from fiscal_integration.testing import FiscalTestCase
+
+
+class AustriaCase(FiscalTestCase):
+	provider = "fiskaly"
+	shop = sample.AUSTRIA
+
+	def setUp(self):
+		super().setUp()
+		self.set_others_aside()
+		for name in frappe.get_all(POINT, {"company": self.shop.company}, pluck="name"):
+			frappe.delete_doc(POINT, name, force=True)
+		frappe.db.set_value(
+			connection.ACCOUNT,
+			self.shop.company,
+			{
+				"authority_state": None,
+				"signature_unit": None,
+				"signature_unit_state": None,
+				"expiry_alerts": None,
+			},
+		)
+		frappe.clear_document_cache(connection.ACCOUNT, self.shop.company)
+		self.till = frappe.get_doc(
+			{"doctype": POINT, "company": self.shop.company, "pos_profile": self.shop.profile}
+		).insert()
+		frappe.db.commit()
+		self.emulator = self.sandbox.emulators["fiskaly"]
+
+	def record(self):
+		return {"doctype": connection.ACCOUNT, "name": self.shop.company}
+
+	def set_up(self):
+		"""All steps, as the form takes them."""
+		steps = [
+			api.set_up_authority(**self.record(), participant="12345678", user="kassa01", pin="geheim1"),
+			api.set_up_unit(**self.record(), legal_entity="ATU12345678"),
+			api.set_up_unit(**self.record()),
+			*(api.set_up_till(self.till.name) for _step in range(3)),
+		]
+		self.assertTrue(all(step["ok"] for step in steps), steps)
+		self.till.reload()
+		return [step["state"] for step in steps]
+
+	def issue(self, **values):
+		doc, row = self.sell(**values)
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		return doc, row
+
+	def stamps(self, row):
+		return {stamp.key: stamp.value for stamp in row.stamps}
+
+
+class TestSetUp(AustriaCase):
+	def test_from_nothing_to_initialized(self):
+		self.assertEqual(
+			self.set_up(),
+			["AUTHENTICATED", "CREATED", "INITIALIZED", "CREATED", "REGISTERED", "INITIALIZED"],
+		)
+		status = api.setup_status(**self.record())
+		self.assertEqual((status["authority"], status["unit"]), ("AUTHENTICATED", "INITIALIZED"))
+		self.assertEqual(self.till.register_state, "INITIALIZED")
+		self.assertTrue(self.till.register_serial)
+
+	def test_each_step_may_be_repeated_and_goes_on_after_a_failure(self):
+		api.set_up_authority(**self.record(), participant="12345678", user="kassa01", pin="geheim1")
+		for fault in ("lost_after_commit", "lost_before_commit", "status"):
+			self.sandbox.fault("fiskaly", fault, operation="unit")
+			answer = api.set_up_unit(**self.record(), legal_entity="ATU12345678")
+			self.assertFalse(answer["ok"])
+			self.assertTrue(answer["message"])
+		while api.set_up_unit(**self.record(), legal_entity="ATU12345678")["state"] != "INITIALIZED":
+			pass
+		self.assertEqual(len(self.emulator.units), 1, "its id was stored before it was used")
+		self.sandbox.fault("fiskaly", "lost_after_commit", times=2, operation="register")
+		for _step in range(8):
+			answer = api.set_up_till(self.till.name)
+		self.assertEqual(answer["state"], "INITIALIZED")
+		self.assertEqual(len(self.emulator.registers), 1)
+
+	def test_finanzonline_refuses(self):
+		self.sandbox.set_option("fiskaly", fon_fault="E_FON_SESSION_LIMIT")
+		answer = api.set_up_authority(**self.record(), participant="12345678", user="kassa01", pin="geheim1")
+		self.assertFalse(answer["ok"])
+		self.assertEqual(api.setup_status(**self.record())["authority"], "")
+
+	def test_the_pin_is_kept_nowhere(self):
+		api.set_up_authority(**self.record(), participant="12345678", user="kassa01", pin="sehr-geheim-77")
+		for request in frappe.get_all(
+			"Integration Request",
+			{"fiscal_provider": "fiskaly"},
+			["data", "output"],
+			limit=20,
+			order_by="creation desc",
+		):
+			self.assertNotIn("sehr-geheim-77", f"{request.data}{request.output}")
+
+	def test_taking_out_of_use_wants_its_serial_number(self):
+		self.set_up()
+		with self.assertRaises(frappe.ValidationError):
+			api.decommission_till(self.till.name, "wrong")
+		answer = api.decommission_till(self.till.name, self.till.register_serial)
+		self.assertEqual(answer["state"], "DECOMMISSIONED")
+		_, row = self.sell()
+		row = self.run_job(row)
+		self.assertEqual((row.status, row.error_class), (lifecycle.FAILED, "Configuration"))
+
+	def test_a_till_without_a_register_loses_no_sale(self):
+		_, row = self.sell()
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.REJECTED)
+		self.assertIn("set it up", row.error_message)
+
+
+class TestSales(AustriaCase):
+	def setUp(self):
+		super().setUp()
+		self.set_up()
+
+	def test_a_sale_comes_back_signed(self):
+		doc, row = self.issue(items=[("CAFE-500", 2, 4.2)])
+		code = rksv.parse(row.qr_value)
+		self.assertEqual(float(code.total), doc.grand_total)
+		stamps = self.stamps(row)
+		self.assertEqual(row.fiscal_id, f"{stamps['cash_register_serial_number']}-{stamps['receipt_number']}")
+		self.assertEqual(stamps["gross_standard"], "10.08")
+		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "fiscal_id"), row.fiscal_id)
+
+	def test_a_return_is_a_cancellation(self):
+		doc, _row = self.issue()
+		note = sample.credit_note(doc)
+		frappe.db.commit()
+		row = self.run_job(dispatch.find(note.doctype, note.name))
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		self.assertEqual(row.document_type, "CANCELLATION")
+		self.assertEqual(float(rksv.parse(row.qr_value).total), note.grand_total)
+		self.assertEqual(printing.fiscal_receipt(note)["label"], "Stornobuchung")
+
+	def test_a_training_till(self):
+		self.till.training = 1
+		self.till.save()
+		frappe.db.commit()
+		doc, row = self.issue()
+		self.assertTrue(rksv.parse(row.qr_value).training)
+		self.assertEqual(printing.fiscal_receipt(doc)["label"], "Trainingsbuchung")
+
+	def test_a_bank_transfer_is_outside_of_the_rksv_and_says_so(self):
+		doc, row = self.sell(doctype="Sales Invoice", paid=False)
+		self.assertIsNone(row)
+		doc.reload()
+		self.assertEqual(doc.fiscal_status, "Not Required")
+		self.assertIn("RKSV", doc.fiscal_error)
+
+	def test_what_is_paid_with_both_is_split(self):
+		_, row = self.issue(
+			items=[("CAFE-500", 1, 100.0)],
+			paid=[("Cash", 50.0), ("Credit Card", 30.0), ("Wire Transfer", 40.0)],
+		)
+		self.assertEqual(rksv.parse(row.qr_value).total, Decimal("80.00"))
+
+	def test_an_outage_of_the_trust_service_is_valid_and_never_signed_again(self):
+		self.sandbox.set_option("fiskaly", outage=True)
+		doc, row = self.issue()
+		self.assertEqual(self.stamps(row)["signed"], "0")
+		self.assertEqual(printing.fiscal_receipt(doc)["outage"], rksv.OUTAGE)
+		with self.assertRaises(frappe.ValidationError):
+			dispatch.retry(row.name)
+		self.assertTrue(rksv.parse(row.qr_value).outage)
+
+	def test_a_day_with_an_outage_is_replayed_in_the_order_of_the_sales(self):
+		before = self.issue()[1]
+		self.sandbox.refuse()
+		sold = [self.sell(items=[("CAFE-500", 1, 10.0 + number)]) for number in range(3)]
+		for _doc, row in sold:
+			dispatch.process(row.name)
+		slip = printing.fiscal_receipt(sold[0][0])
+		self.assertEqual((slip["outage"], slip["fiscal_id"]), (rksv.OUTAGE, ""))
+		self.assertTrue(slip["qr_image"])
+		payloads = [self.fresh(row).payload for _doc, row in sold][:1]
+		self.sandbox.resume()
+		circuit.succeeded((connection.ACCOUNT, self.shop.company))
+		for _doc, row in sold:
+			self.turn_time(row)
+		for _round in range(3):
+			for _doc, row in reversed(sold):
+				dispatch.process(row.name)
+		rows = [self.fresh(row) for _doc, row in sold]
+		self.assertEqual({row.status for row in rows}, {lifecycle.ISSUED})
+		numbers = [int(row.authorization_number) for row in (before, *rows)]
+		self.assertEqual(numbers, sorted(numbers))
+		self.assertEqual([rows[0].payload], payloads)
+		export = json.loads(
+			registers.export(self.till.name, date(2026, 1, 1), date(2030, 1, 1)).get_content()
+		)
+		self.assertEqual(rksv.check_export(export), [])
+		self.assertEqual(len(export["Belege-Gruppe"][0]["Belege-kompakt"]), 5)
+
+	def test_a_lost_answer_is_found_by_its_uuid(self):
+		_, row = self.sell()
+		self.sandbox.fault("fiskaly", "lost_after_commit")
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.UNKNOWN)
+		self.turn_time(row)
+		self.assertEqual(self.run_job(row).status, lifecycle.ISSUED)
+		self.assertEqual(len(self.sandbox.ledger("fiskaly")), 1)
+
+	def test_what_fiskaly_made_itself_is_listed(self):
+		found = api.register_closings(self.till.name)
+		self.assertEqual([entry["type"] for entry in found], ["INITIALIZATION"])
+
+	def test_the_quarter_is_archived_once(self):
+		self.issue()
+		with patch.object(registers, "now_datetime", return_value=add_to_date(now_datetime(), months=3)):
+			registers.archive_quarter()
+			registers.archive_quarter()
+		files = frappe.get_all(
+			"File",
+			{"attached_to_doctype": POINT, "attached_to_name": self.till.name},
+			["is_private", "file_name"],
+		)
+		self.assertEqual(len(files), 1)
+		self.assertTrue(files[0].is_private)
+
+	def test_an_outage_of_two_days_is_told_with_the_duty_to_report(self):
+		self.sandbox.refuse()
+		_, row = self.sell()
+		self.run_job(row)
+		frappe.db.delete("Notification Log")
+		alerts.outages()
+		self.assertEqual(frappe.db.count("Notification Log"), 0)
+		frappe.db.set_value(
+			dispatch.DOCTYPE,
+			row.name,
+			"creation",
+			add_to_date(now_datetime(), hours=-49),
+			update_modified=False,
+		)
+		alerts.outages()
+		alerts.outages()
+		told = frappe.get_all("Notification Log", pluck="email_content")
+		self.assertEqual(len(told), len(alerts._users()))
+		self.assertIn("FinanzOnline", told[0])
