@@ -16,6 +16,18 @@ class TestDesk(DeskCase):
 
 	secrets = (WRONG_KEY,)
 
+	@classmethod
+	def setUpClass(cls):
+		super().setUpClass()
+		# As after installing, whatever other tests entered.
+		for field, value in (("enabled", 0), ("provider", ""), ("server_url", "")):
+			bench(
+				"execute",
+				"frappe.db.set_single_value",
+				"--args",
+				repr(["Fiscal Integration Settings", field, value]),
+			)
+
 	# -- the administrator -------------------------------------------------------------------------------
 
 	def test_1_settings_are_drawn_and_kept(self):
