@@ -20,7 +20,7 @@ class TestDesk(DeskCase):
 	def setUpClass(cls):
 		super().setUpClass()
 		# As after installing, whatever other tests entered.
-		for field, value in (("enabled", 0), ("provider", ""), ("server_url", "")):
+		for field, value in (("enabled", 0), ("provider", ""), ("server_url", ""), ("environment", "Test")):
 			bench(
 				"execute",
 				"frappe.db.set_single_value",
