@@ -563,12 +563,16 @@ def open_till(profile: str = "", shop: Shop = MEXICO):
 
 
 def draft(
-	doctype: str = "POS Invoice", customer: str = WALK_IN, panama: bool = False, austria: bool = False
+	doctype: str = "POS Invoice",
+	customer: str = WALK_IN,
+	panama: bool = False,
+	austria: bool = False,
+	paid: bool | list = True,
 ) -> str:
 	"""A committed draft to submit by hand, in training and in the browser's tests. Returns its name."""
 	shop = _open_shop(panama, austria)
 	items = [("CAFE-500", 2, 145.0), ("LIBRO-01", 1, 320.0), ("AGUA-1L", 6, 18.5)]
-	doc = invoice(items=items, doctype=doctype, customer=customer, submit=False, shop=shop)
+	doc = invoice(items=items, doctype=doctype, customer=customer, submit=False, shop=shop, paid=paid)
 	frappe.db.commit()
 	return doc.name
 

@@ -134,6 +134,28 @@ class TestAustria(PanamaCase):
 		self.until(lambda: self.status(note), "Issued")
 		self.assertEqual(self.stamps(note)["receipt_type"], "CANCELLATION")
 
+	def test_5_training_and_mixed_payments(self):
+		name = self.issue(paid=[["Cash", 300.0], ["Credit Card", 501.2]])
+		stamps = self.stamps(name)
+		self.assertEqual(stamps["receipt_type"], "NORMAL")
+		self.assertIn("gross_zero", stamps)
+		self.train(1)
+		training = self.issue()
+		self.assertEqual(self.stamps(training)["receipt_type"], "TRAINING")
+		self.page.goto(
+			f"{URL}/printview?doctype=POS%20Invoice&name={training}&format=RKSV%20Receipt&no_letterhead=1"
+		)
+		expect(self.page.locator(".print-format")).to_contain_text("Trainingsbuchung")
+		self.train(0)
+
+	def train(self, value):
+		self.page.goto(f"{URL}/app/fiscal-point-of-sale/{self.till}")
+		self.page.wait_for_load_state("networkidle")
+		self.page.wait_for_timeout(600)
+		self.set(training=value)
+		self.save()
+		self.page.wait_for_timeout(400)
+
 	def test_6_an_outage_in_the_middle_of_the_day(self):
 		self.sandbox.refuse()
 		name = self.sale()
@@ -173,7 +195,7 @@ class TestAustria(PanamaCase):
 		export = json.loads(self.context.request.get(URL + url).text())
 		self.assertEqual(rksv.check_export(export), [])
 		# The first one is the zero receipt of the set-up.
-		self.assertEqual(len(export["Belege-Gruppe"][0]["Belege-kompakt"]), 4)
+		self.assertEqual(len(export["Belege-Gruppe"][0]["Belege-kompakt"]), 6)
 
 	def test_8_what_fiskaly_makes_itself_and_the_end(self):
 		self.page.goto(f"{URL}/app/fiscal-point-of-sale/{self.till}")

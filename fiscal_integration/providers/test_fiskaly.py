@@ -1,11 +1,14 @@
 """fiskaly SIGN AT against its emulator over HTTP, and the traps of austria.md 3 and 4."""
 
+import hashlib
 import json
 import unittest
 import uuid
 from dataclasses import replace
 from datetime import datetime, timezone
 from decimal import Decimal
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from fiscal_integration.fiscal.austria import rksv
 from fiscal_integration.fiscal.errors import ErrorClass
@@ -163,6 +166,22 @@ class TestReceipts(Case):
 		found = self.signed(sale(register=self.register(), kind=DocumentKind.CREDIT_NOTE))
 		self.assertEqual((found.document_type, found.total), ("CANCELLATION", Decimal("-12.00")))
 		self.assertTrue(rksv.parse(found.qr_value).cancellation)
+
+	def test_training_leaves_the_turnover_counter_and_cancellation_does_not(self):
+		register = self.register()
+		self.signed(sale(register=register))
+		training = sale(register=register)
+		self.signed(replace(training, coordinates=replace(training.coordinates, training=True)))
+		self.assertEqual(self.counter(self.signed(sale(register=register))), 2400)
+		self.signed(sale(register=register, kind=DocumentKind.CREDIT_NOTE))
+		self.assertEqual(self.counter(self.signed(sale(register=register))), 2400)
+
+	def counter(self, document) -> int:
+		"""The cents that a receipt's turnover counter holds, deciphered as austria.md 4 says."""
+		code = rksv.parse(document.qr_value)
+		start = hashlib.sha256((code.register + code.number).encode()).digest()[:16]
+		decryptor = Cipher(algorithms.AES(self.emulator.counter_key), modes.CTR(start)).decryptor()
+		return int.from_bytes(decryptor.update(code.counter), "big", signed=True)
 
 	def test_the_same_receipt_goes_under_the_same_uuid(self):
 		register, provider = self.register(), self.provider()
