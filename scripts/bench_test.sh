@@ -134,7 +134,7 @@ if command -v chromium >/dev/null && command -v node >/dev/null; then
 	bench_command worker --queue long >"$logs/worker-long" 2>&1 & pids+=($!)
 	for _ in $(seq 60); do (exec 3<>"/dev/tcp/127.0.0.1/$web") 2>/dev/null && break; sleep 0.5; done
 	(cd "$copy" && FISCAL_SITE_URL="http://127.0.0.1:$web" FISCAL_SITE="$site" FISCAL_BENCH_PATH="$bench" PYTHONDONTWRITEBYTECODE=1 \
-		timeout 900 "$tools/bin/python" -m pytest --noconftest -p no:cacheprovider -o python_files='browser_*.py' fiscal_integration/browser) >"$logs/browser" 2>&1
+		timeout 900 "$tools/bin/python" -m pytest --noconftest -rfE --durations=15 -p no:cacheprovider -o python_files='browser_*.py' fiscal_integration/browser) >"$logs/browser" 2>&1
 	browser=$?
 	tail -60 "$logs/browser"
 	line=$(grep -E '[0-9]+ (passed|failed|error|skipped)' "$logs/browser" | tail -n 1)
@@ -142,7 +142,12 @@ if command -v chromium >/dev/null && command -v node >/dev/null; then
 	passed=$((passed + $(number passed || echo 0)))
 	failures=$(($(number failed || echo 0) + $(number 'errors?' || echo 0)))
 	[ "$browser" = 0 ] || [ "$failures" -gt 0 ] || failures=1
-	[ "$failures" = 0 ] || { echo "-- web"; tail -15 "$logs/web"; echo "-- worker"; tail -15 "$logs/worker"; }
+	# What failed comes last, where whoever sees only the end of a long log finds it.
+	[ "$failures" = 0 ] || {
+		echo "-- web"; tail -15 "$logs/web"
+		echo "-- worker"; tail -15 "$logs/worker"
+		grep -E '^(FAILED|ERROR|E  ) ' "$logs/browser" | cut -c1-300 | tail -40
+	}
 	bad=$((bad + failures)) skipped=$((skipped + $(number skipped || echo 0)))
 else
 	echo "No chromium or no node here: the browser's tests were not run."
