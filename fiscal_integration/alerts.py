@@ -29,6 +29,8 @@ LISTED = 50
 EXPIRY_DAYS = (30, 7)
 OUTAGE_SECONDS = 48 * 3600
 SUPPLY_LOOKED = "supply looked at"
+SUPPLY_LEFT = "supply left"
+"""How many documents were left then, for the workspace."""
 LOW_SUPPLY = "low_supply"
 """The parameter by which a provider with a supply says below what it is low."""
 EXPIRED = -1
@@ -84,13 +86,19 @@ def dead_letters():
 
 def expiries():
 	"""Tell of certificates and the like 30 and 7 days before they end, and when they have ended."""
+	for record, label, day, name in endings():
+		_tell_expiry(record, label, day, name)
+
+
+def endings():
+	"""What ends some day, as (record, label, day, whose). Asks no provider."""
 	for record in connection.enabled_records():
 		name = f"{record.provider_class.label}, {record.get('company') or record.name}"
 		for label, day in record.provider_class.expiries(record.connection(secrets=False)):
-			_tell_expiry(record, label, day, name)
+			yield record, label, getdate(day), name
 	for row in frappe.get_all(certificates.DOCTYPE, {"status": certificates.ACTIVE}, pluck="name"):
 		certificate = frappe.get_doc(certificates.DOCTYPE, row)
-		_tell_expiry(certificate, "Certificate", getdate(certificate.valid_until), certificate.company)
+		yield certificate, "Certificate", getdate(certificate.valid_until), certificate.company
 
 
 def _tell_expiry(record, label: str, day, name: str):
@@ -182,6 +190,8 @@ def supplies():
 			frappe.db.commit()
 			continue
 		told[SUPPLY_LOOKED] = str(today)
+		if supply.left is not None:
+			told[SUPPLY_LEFT] = supply.left
 		record.db_set("expiry_alerts", json.dumps(told), update_modified=False)
 		name = f"{provider_class.label}, {record.get('company') or record.name}"
 		low = int(provider.parameter(LOW_SUPPLY) or 0)

@@ -4,10 +4,11 @@ from urllib.parse import quote
 
 import frappe
 from frappe import _
-from frappe.utils import getdate, now_datetime
+from frappe.utils import get_datetime, get_fullname, getdate, now_datetime
 
 from fiscal_integration import (
 	audit,
+	bulk,
 	cancellation,
 	certificates,
 	circuit,
@@ -16,6 +17,8 @@ from fiscal_integration import (
 	drain,
 	files,
 	health,
+	mail,
+	proof,
 	receiver,
 	registers,
 	webhooks,
@@ -153,7 +156,9 @@ def fiscal_view(doctype: str, name: str) -> dict:
 	if not row:
 		return {}
 	operator = bool(set(frappe.get_roles()) & set(OPERATE))
+	manager = bool(set(frappe.get_roles()) & set(MANAGE))
 	issued = row.status == lifecycle.ISSUED
+	reviewed = dispatch.reviewed_from(row)
 	shown = dispatch.shows_qr(row)
 	state = lifecycle.STATES[row.status]
 	return {
@@ -162,20 +167,32 @@ def fiscal_view(doctype: str, name: str) -> dict:
 		"colour": state.colour,
 		"meaning": _("Pending, not yet submitted: built, signed and numbered here.")
 		if row.status == lifecycle.QUEUED and row.fiscal_id
+		else _("Somebody sent it to review: a person decides.")
+		if reviewed
 		else _(state.meaning),
-		"todo": _(state.todo),
+		"todo": _review_todo(reviewed) if reviewed else _(state.todo),
 		"fiscal_id": row.fiscal_id,
 		"qr_value": row.qr_value if shown else None,
 		"qr_image": qr_image(row) if shown else None,
 		"authorized_at": row.authorized_at,
 		"attempts": row.attempts,
 		"next_attempt": row.next_attempt if state.due else None,
+		"next_due": bool(row.next_attempt) and get_datetime(row.next_attempt) <= now_datetime(),
 		"error": row.error_message,
-		"can_retry": operator and row.status in lifecycle.RETRYABLE_BY_PERSON,
-		"can_take_over": bool(set(frappe.get_roles()) & set(MANAGE))
+		"can_retry": (manager if row.status == lifecycle.NEEDS_REVIEW else operator)
+		and row.status in lifecycle.RETRYABLE_BY_PERSON
+		and reviewed not in lifecycle.OPEN,
+		"can_take_over": manager
 		and row.status == lifecycle.NEEDS_REVIEW
-		and bool(row.fiscal_id),
-		"can_ask": operator and row.status in (lifecycle.PENDING, lifecycle.UNKNOWN, lifecycle.QUEUED),
+		and bool(row.fiscal_id)
+		and not reviewed,
+		"can_ask": operator
+		and (
+			row.status in (lifecycle.PENDING, lifecycle.UNKNOWN, lifecycle.QUEUED)
+			or reviewed in lifecycle.OPEN
+		),
+		"can_review": operator and row.status in lifecycle.REVIEWABLE_BY_PERSON,
+		"can_mail": mail.offered(row) and bool(frappe.has_permission(doctype, "email", doc=name)),
 		"downloads": files.offered(row) if issued else [],
 		"can_cancel": bool(set(frappe.get_roles()) & set(MANAGE)) and cancellation.offered(row),
 		"cancellation": _cancellation(row),
@@ -187,6 +204,60 @@ def fiscal_view(doctype: str, name: str) -> dict:
 		"needs_attention": row.status in lifecycle.DEAD_LETTERS,
 		"provider_down": _down_since(row.company) if state.due else None,
 		"can_open": operator,
+		"reviewed": bool(reviewed),
+		"docstatus": frappe.db.get_value(doctype, name, "docstatus"),
+		"goes_on": state.due or row.cancellation_status in cancellation.OPEN,
+		"fields": {key: value for key, value in dispatch.projection(row).items() if key != "fiscal_qr_image"},
+		**_timeline(row),
+	}
+
+
+def _review_todo(reviewed: str) -> str:
+	if reviewed in lifecycle.OPEN:
+		return _(
+			"Read why. Ask the Provider puts it back to where it was; nothing is sent before it is known."
+		)
+	return _("Read why, and mend it. A manager sends it again.")
+
+
+TIMELINE_LENGTH = 50
+
+
+def _timeline(row) -> dict:
+	"""The newest exchanges of a document, and what people did to it, newest first; their records' names are for
+	those who may read them."""
+	found = frappe.get_all(
+		audit.REQUEST,
+		{"fiscal_document": row.name},
+		[
+			"name",
+			"owner",
+			"status",
+			"is_remote_request",
+			"fiscal_operation",
+			"fiscal_http_status",
+			"fiscal_duration",
+			"fiscal_started_at",
+		],
+		order_by="fiscal_sequence desc",
+		limit=TIMELINE_LENGTH,
+	)
+	linked = bool(found) and bool(frappe.has_permission(audit.REQUEST, "read", doc=found[0].name))
+	return {
+		"timeline": [
+			{
+				"name": entry.name if linked else None,
+				"at": (entry.fiscal_started_at or "")[:19],
+				"operation": entry.fiscal_operation,
+				"exchange": bool(entry.is_remote_request),
+				"ok": entry.status == "Completed",
+				"http_status": entry.fiscal_http_status,
+				"seconds": entry.fiscal_duration,
+				"who": get_fullname(entry.owner),
+			}
+			for entry in found
+		],
+		"timeline_total": max(row.exchange_count or 0, len(found)),
 	}
 
 
@@ -205,11 +276,72 @@ def _cancellation(row) -> dict | None:
 
 
 @frappe.whitelist(methods=["POST"])
-def cancel(document: str, reason: str):
-	"""Ask the authority to cancel an issued document, for a reason. For managers, where the settings allow it."""
-	_operable(document)
+def cancel(
+	document: str, reason: str = "", motive: str = "", substitute: str = "", cancel_source: int | str = 0
+):
+	"""Ask the authority to cancel an issued document. For managers, where the settings allow it.
+
+	`reason` in words, or one of the provider's motives with the Fiscal Document that takes the place where it
+	wants one; with `cancel_source` the ERPNext document is cancelled too when the authority has agreed.
+	"""
+	row = _operable(document)
 	_require(MANAGE)
-	cancellation.request(document, reason)
+	if frappe.utils.cint(cancel_source):
+		frappe.has_permission(row.reference_doctype, "cancel", doc=row.reference_name, throw=True)
+	cancellation.request(document, reason, motive, substitute, bool(frappe.utils.cint(cancel_source)))
+
+
+@frappe.whitelist()
+def cancel_form(document: str) -> dict:
+	"""What has to be entered to cancel: a motive of the provider's list, or a reason in words."""
+	row = _operable(document)
+	_require(MANAGE)
+	provider = connection.providers()[row.provider]
+	return {
+		"motives": [
+			{
+				"code": motive.code,
+				"label": f"{motive.code} {_(motive.label)}",
+				"substitute": motive.substitute,
+			}
+			for motive in provider.cancel_motives
+		],
+		"substitutes": {
+			"company": row.company,
+			"provider": row.provider,
+			"environment": row.environment,
+			"reference_doctype": row.reference_doctype,
+			"name": ("!=", row.name),
+		},
+		"cancel_source": bool(frappe.has_permission(row.reference_doctype, "cancel", doc=row.reference_name)),
+	}
+
+
+@frappe.whitelist()
+def search_documents(
+	doctype: str,
+	txt: str,
+	searchfield: str,
+	start: int | str,
+	page_len: int | str,
+	filters: dict | None = None,
+) -> list:
+	"""What a Link field offers of issued documents that are still valid: found by the invoice's name or the fiscal
+	id, since Frappe's own search passes over a Dynamic Link."""
+	return frappe.get_list(
+		dispatch.DOCTYPE,
+		filters={
+			**(filters or {}),
+			"status": lifecycle.ISSUED,
+			"cancellation_status": ("not in", [lifecycle.CANCELLED]),
+		},
+		or_filters={"reference_name": ("like", f"%{txt}%"), "fiscal_id": ("like", f"%{txt}%")},
+		fields=["name", "reference_name", "fiscal_id"],
+		order_by="creation desc",
+		limit_start=frappe.utils.cint(start),
+		limit_page_length=frappe.utils.cint(page_len),
+		as_list=True,
+	)
 
 
 @frappe.whitelist()
@@ -230,6 +362,7 @@ def sale_form(company: str, doctype: str) -> dict:
 		"variants": [{"code": code, "label": f"{code} {_(label)}"} for code, label in provider.variants],
 		"taxpayers": provider.capabilities.taxpayers,
 		"registers": provider.capabilities.registers,
+		"substitutes": provider.capabilities.substitutes,
 	}
 
 
@@ -419,6 +552,106 @@ def _operable(document: str):
 
 
 def _readable_invoice(doctype: str, name: str):
-	if doctype not in ("POS Invoice", "Sales Invoice"):
+	if doctype not in dispatch.SOURCES:
 		frappe.throw(_("{0} has no fiscal document.").format(doctype), frappe.PermissionError)
 	frappe.has_permission(doctype, "read", doc=name, throw=True)
+
+
+@frappe.whitelist()
+def mail_address(doctype: str, name: str) -> str:
+	"""Where the fiscal document of an invoice should be sent, as a proposal."""
+	_readable_invoice(doctype, name)
+	frappe.has_permission(doctype, "email", doc=name, throw=True)
+	return mail.address_for(doctype, name)
+
+
+@frappe.whitelist(methods=["POST"])
+def send_mail(doctype: str, name: str, recipients: str) -> list[str]:
+	"""E-mail the fiscal PDF and XML of an invoice. For whoever may read the invoice and send mails of it."""
+	_readable_invoice(doctype, name)
+	frappe.has_permission(doctype, "email", doc=name, throw=True)
+	row = dispatch.find(doctype, name)
+	if not row:
+		frappe.throw(_("{0} has no fiscal document.").format(name), frappe.DoesNotExistError)
+	return mail.send(row, recipients)
+
+
+@frappe.whitelist(methods=["POST"])
+def send_to_review(document: str, reason: str):
+	"""Put a document before a manager, for a reason. It goes no further by itself."""
+	_operable(document)
+	dispatch.send_to_review(document, reason)
+
+
+# -- proof -----------------------------------------------------------------------------------------------
+
+MOST_BROKEN = 20
+
+
+@frappe.whitelist()
+def verify_record(
+	document: str | None = None,
+	invoice: str | None = None,
+	doctype: str | None = None,
+	company: str | None = None,
+	from_date: str | None = None,
+	to_date: str | None = None,
+) -> dict:
+	"""Whether the record of one Fiscal Document, of one invoice, or of what a company made in a period is unbroken.
+
+	`broken` tells the first row of each chain that is not as it was written, for MOST_BROKEN chains at most;
+	`title` and `message` say the same in words, as HTML.
+	"""
+	_require(OPERATE)
+	documents = [document] if document else []
+	if invoice and not document:
+		wanted = {"reference_name": invoice, **({"reference_doctype": doctype} if doctype else {})}
+		documents = frappe.get_all(dispatch.DOCTYPE, wanted, pluck="name")
+	if document or invoice:
+		verdicts = [proof.verify(_operable(name).name) for name in documents]
+	else:
+		verdicts = proof.verify_all(proof.period(from_date, to_date, company), limited=True)
+	chains = rows = 0
+	broken = []
+	for verdict in verdicts:
+		chains += 1
+		rows += verdict.head.count
+		if not verdict.unbroken:
+			broken.append(verdict)
+	if broken:
+		title = _("{0} of {1} chains are broken.").format(len(broken), chains)
+		lines = [frappe.utils.escape_html(proof.in_words(verdict)) for verdict in broken[:MOST_BROKEN]]
+	else:
+		title = _("Unbroken")
+		lines = [
+			_("{0} rows in {1} chains are as they were written.").format(rows, chains),
+		]
+	return {
+		"unbroken": not broken,
+		"chains": chains,
+		"rows": rows,
+		"broken": [
+			{"chain": entry.chain, "kind": entry.kind, "request": entry.request, "number": entry.number}
+			for entry in broken[:MOST_BROKEN]
+		],
+		"title": title,
+		"message": "<br>".join(lines),
+	}
+
+
+@frappe.whitelist(methods=["GET", "POST"])
+def preview_bulk(
+	doctype: str, names: list | str | None = None, filters: list | dict | str | None = None
+) -> dict:
+	"""How many of these rows `start_bulk` would send, and why not the others. For managers."""
+	_require(MANAGE)
+	return bulk.preview(doctype, frappe.parse_json(names), frappe.parse_json(filters))
+
+
+@frappe.whitelist(methods=["POST"])
+def start_bulk(
+	doctype: str, names: list | str | None = None, filters: list | dict | str | None = None
+) -> dict:
+	"""Put these rows, by name or all that `filters` select, on their way as a Fiscal Batch. For managers."""
+	_require(MANAGE)
+	return bulk.start(doctype, frappe.parse_json(names), frappe.parse_json(filters))

@@ -2,7 +2,8 @@
 
 The rows are committed at once, in a transaction of their own, before the outcome is applied: so they are
 there even when what follows rolls back (invariant 9). The rows of one Fiscal Document, and those of the
-pings of one connection, form a chain: each carries a number and a hash over itself and its predecessor.
+pings of one connection, form a chain: each carries a number and a hash over itself and its predecessor. What
+persons do to a Fiscal Document stands in the same chain.
 """
 
 import hashlib
@@ -17,6 +18,10 @@ from fiscal_integration.providers.http import Exchange
 
 REQUEST = "Integration Request"
 TITLE_LENGTH = 140
+NO_PROVIDER = "-"
+"""Stands for the provider of a document that was never sent: what has none is not taken for ours."""
+RETRY, TAKE_OVER, ASK, ASK_CANCEL = "retry", "take over", "ask", "request cancellation"
+"""What persons do, as operations in the chain."""
 
 # What the hash covers, in this order. Never shorten it: old rows could not be verified any more.
 HASHED = (
@@ -66,30 +71,55 @@ class Recorder:
 		self.kept = len(self.exchanges)
 
 
+def note_act(document, operation: str, **details):
+	"""Enter what a person did to the Fiscal Document `document` in its chain, where nobody can edit it.
+
+	In the current transaction, so that both are there or neither. Call it with the row locked.
+	"""
+	_append(
+		document.name,
+		document,
+		{
+			"integration_request_service": document.provider or NO_PROVIDER,
+			"request_description": operation,
+			"status": "Completed",
+			"data": _json({"user": frappe.session.user, **details}),
+			"fiscal_provider": document.provider or NO_PROVIDER,
+			"fiscal_operation": operation,
+			"fiscal_started_at": _local(None),
+		},
+	)
+
+
 def _insert(recorder: Recorder, exchange: Exchange, document):
-	sequence, previous = _last(recorder.chain, document)
-	request = frappe.new_doc(REQUEST)
-	request.update(
+	_append(
+		recorder.chain,
+		document,
 		{
 			"integration_request_service": recorder.provider,
 			"is_remote_request": 1,
-			"request_description": exchange.operation,
+			"request_description": _description(exchange.operation, document),
 			"status": "Completed" if exchange.ok else "Failed",
-			"url": recorder.redact(f"{exchange.method} {exchange.url}"),
+			"url": _unmarked(recorder.redact(f"{exchange.method} {exchange.url}")),
 			"request_headers": _json(redact_headers(exchange.request_headers, recorder.secrets)),
 			"data": recorder.redact(_text(exchange.request_body)),
 			"output": recorder.redact(_answer(exchange, recorder)),
 			"error": recorder.redact(exchange.error),
-			"request_id": recorder.redact(exchange.correlation_id)[:TITLE_LENGTH],
-			"fiscal_chain": recorder.chain,
-			"fiscal_sequence": sequence + 1,
+			"request_id": _unmarked(recorder.redact(exchange.correlation_id))[:TITLE_LENGTH],
 			"fiscal_provider": recorder.provider,
 			"fiscal_operation": exchange.operation,
 			"fiscal_http_status": exchange.status,
 			"fiscal_duration": round(exchange.duration, 3),
 			"fiscal_started_at": _local(exchange.started_at),
-		}
+		},
 	)
+
+
+def _append(chain: str, document, values: dict):
+	"""Add a row to the end of `chain`, and move the head that the Fiscal Document keeps, `document` included."""
+	sequence, previous = _last(chain, document)
+	request = frappe.new_doc(REQUEST)
+	request.update({**values, "fiscal_chain": chain, "fiscal_sequence": sequence + 1})
 	if document:
 		request.update(
 			{
@@ -103,12 +133,24 @@ def _insert(recorder: Recorder, exchange: Exchange, document):
 	request.flags.ignore_links = True
 	request.insert(ignore_permissions=True)
 	if document:
-		frappe.db.set_value(
-			"Fiscal Document",
-			document.name,
-			{"exchange_count": sequence + 1, "exchange_hash": request.fiscal_hash},
-			update_modified=False,
-		)
+		head = {"exchange_count": sequence + 1, "exchange_hash": request.fiscal_hash}
+		frappe.db.set_value("Fiscal Document", document.name, head, update_modified=False)
+		# Whoever stores the whole row afterwards must not put the old head back.
+		document.update(head)
+
+
+def _description(operation: str, document) -> str:
+	"""The operation, and whose bulk the document goes with."""
+	batch = document.get("batch") if document and document.get("bulk") else None
+	if not batch:
+		return operation
+	user = frappe.get_cached_value("Fiscal Batch", batch, "requested_by")
+	return f"{operation}: {batch}, {user}"[:TITLE_LENGTH]
+
+
+def _unmarked(text: str) -> str:
+	"""Without what Frappe would clean away as HTML after the hash was taken."""
+	return text.replace("<", "%3C").replace(">", "%3E")
 
 
 def _last(chain: str, document) -> tuple[int, str]:
@@ -131,6 +173,10 @@ def _last(chain: str, document) -> tuple[int, str]:
 def digest(request, previous: str) -> str:
 	"""The hash of one recorded exchange after `previous`: SHA-256 over a canonical form of its fields."""
 	content = [_canonical(request.get(field)) for field in HASHED]
+	described = request.get("request_description")
+	if described and described != request.get("fiscal_operation"):
+		# Only where it says more than the operation, since older hashes do not cover it.
+		content.append(described)
 	return hashlib.sha256(_json([previous, *content]).encode()).hexdigest()
 
 

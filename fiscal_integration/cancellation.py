@@ -11,7 +11,7 @@ import frappe
 from frappe import _
 from frappe.utils import add_to_date, get_datetime, get_system_timezone, now_datetime
 
-from fiscal_integration import audit, connection, dispatch
+from fiscal_integration import audit, connection, dispatch, files, payments
 from fiscal_integration.dispatch import DOCTYPE
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import ErrorClass, Failure
@@ -23,9 +23,8 @@ from fiscal_integration.fiscal.lifecycle import (
 	CANCEL_UNKNOWN,
 	CANCELLED,
 )
-from fiscal_integration.fiscal.remote import RemoteStatus
 from fiscal_integration.fiscal.words import say, translated
-from fiscal_integration.providers.base import Cancellation, CancelStatus
+from fiscal_integration.providers.base import Cancellation, CancelRequest, CancelStatus
 from fiscal_integration.slots import Slots
 
 OPEN = (CANCEL_REQUESTED, CANCEL_UNKNOWN, CANCEL_PENDING)
@@ -47,8 +46,12 @@ def offered(row) -> bool:
 	return bool(provider and provider.capabilities.cancel)
 
 
-def request(name: str, reason: str):
-	"""Keep the request to cancel a document, and send it after the commit. Throws what stands in the way."""
+def request(name: str, reason: str = "", motive: str = "", substitute: str = "", cancel_source: bool = False):
+	"""Keep the request to cancel a document, and send it after the commit. Throws what stands in the way.
+
+	`motive` is one of the provider's codes, `substitute` the Fiscal Document that takes the place. With
+	`cancel_source` the ERPNext document is cancelled too, as soon as the authority has agreed.
+	"""
 	row = frappe.get_doc(DOCTYPE, name, for_update=True)
 	if not offered(row):
 		frappe.throw(
@@ -60,15 +63,22 @@ def request(name: str, reason: str):
 	found = _connection(row)
 	provider = connection.providers()[found.provider](found, None)
 	now = now_datetime()
+	asked = CancelRequest(
+		(reason or "").strip(), (motive or "").strip(), _substitute(row, substitute) if substitute else ""
+	)
 	problems = provider.check_cancel(
-		dispatch.held(row), reason, now.replace(tzinfo=ZoneInfo(get_system_timezone()))
+		dispatch.held(row), asked, now.replace(tzinfo=ZoneInfo(get_system_timezone()))
 	)
 	if problems:
 		frappe.throw("<br>".join(translated(problem.message, _) for problem in problems))
+	_refuse_what_hangs_on_it(row)
 	_move(row, CANCEL_REQUESTED)
 	row.update(
 		{
-			"cancellation_reason": reason.strip(),
+			"cancellation_reason": asked.reason,
+			"cancellation_motive": asked.motive,
+			"cancellation_substitute": substitute if asked.substitute else None,
+			"cancel_source": int(bool(cancel_source)),
 			"cancellation_message": None,
 			"cancellation_requested_by": frappe.session.user,
 			"cancellation_requested_at": now,
@@ -77,8 +87,40 @@ def request(name: str, reason: str):
 		}
 	)
 	row.projected = 0
+	audit.note_act(
+		row, audit.ASK_CANCEL, reason=asked.reason, motive=asked.motive, substitute=asked.substitute
+	)
 	row.store()
 	frappe.db.after_commit.add(lambda: enqueue(name))
+
+
+def _refuse_what_hangs_on_it(row):
+	"""A sale is cancelled after the documents of its payments, and those from the last to the first (mexico.md 1.7)."""
+	first = payments.settling(row.name) + payments.last_payment_of_each(row)
+	if first:
+		frappe.throw(
+			_("Cancel the fiscal documents of these payments first: {0}").format(", ".join(first)),
+			title=_("Payments Hang on It"),
+		)
+
+
+def _substitute(row, name: str) -> str:
+	"""The fiscal id of the document that takes the place: issued, valid, and of the same issuer."""
+	other = frappe.db.get_value(
+		DOCTYPE,
+		name,
+		["status", "cancellation_status", "company", "provider", "environment", "fiscal_id"],
+		as_dict=True,
+	)
+	same = ("company", "provider", "environment")
+	if (
+		not other
+		or other.status != lifecycle.ISSUED
+		or other.cancellation_status == CANCELLED
+		or any(other[field] != row.get(field) for field in same)
+	):
+		frappe.throw(_("{0} is no valid document of this company that could take the place.").format(name))
+	return other.fiscal_id
 
 
 def enqueue(name: str) -> bool:
@@ -133,6 +175,8 @@ def _process(name: str):
 	row.store()
 	frappe.db.commit()
 
+	if row.cancellation_substitute:
+		row.flags.substitute = frappe.db.get_value(DOCTYPE, row.cancellation_substitute, "fiscal_id")
 	recorder = audit.Recorder(row.provider, found.secrets, row.name)
 	provider = connection.open_provider(found, recorder)
 	slots = Slots(found.source, found.max_concurrent)
@@ -153,23 +197,67 @@ def _process(name: str):
 	recorder.keep(row)
 	_apply(row, answer, before, recorder)
 	dispatch.project(row.name)
+	if answer.status is CancelStatus.CANCELLED:
+		_after_cancelled(row.name)
+
+
+def _after_cancelled(name: str):
+	"""Keep the authority's receipt, and cancel in ERPNext where that was asked for. Commits; nothing of it can
+	undo what the authority did."""
+	row = frappe.get_doc(DOCTYPE, name)
+	if row.cancellation_status != CANCELLED:
+		return
+	if files.ACKNOWLEDGEMENT in files.offered(row):
+		try:
+			files.file_of(row, files.ACKNOWLEDGEMENT)
+		except frappe.ValidationError:
+			# It was recorded; whoever wants the file asks for it again.
+			frappe.db.rollback()
+			frappe.clear_messages()
+	if row.cancel_source:
+		cancel_source(row)
+
+
+def cancel_source(row):
+	"""Cancel the ERPNext document in the name of who asked for it. What forbids it is told on the row."""
+	user = frappe.session.user
+	try:
+		frappe.set_user(row.cancellation_requested_by or user)
+		doc = frappe.get_doc(row.reference_doctype, row.reference_name)
+		if doc.docstatus == 1:
+			doc.cancel()
+		frappe.db.commit()
+	except Exception as error:
+		frappe.db.rollback()
+		message = str(error) if isinstance(error, frappe.ValidationError) else type(error).__name__
+		frappe.clear_messages()
+		frappe.db.set_value(
+			DOCTYPE,
+			row.name,
+			"cancellation_message",
+			_("{0} could not be cancelled: {1}").format(row.reference_name, message),
+			update_modified=False,
+		)
+		dispatch.log("The cancelled document's source stands", row.reference_name, error)
+		frappe.db.commit()
+	finally:
+		frappe.set_user(user)
 
 
 def _ask(provider, held, row, before) -> Cancellation:
 	"""Cancel; but first look whether it is cancelled, where an earlier request may have been heard."""
-	if before == CANCEL_REQUESTED:
-		return provider.cancel(held, row.cancellation_reason)
-	found = provider.reconcile(row.external_reference, row.provider_id or "")
-	if found.failure:
-		return Cancellation(failure=found.failure)
-	if any(
-		entry.status is RemoteStatus.CANCELLED and entry.fiscal_id in ("", row.fiscal_id)
-		for entry in found.documents
-	):
-		return Cancellation(CancelStatus.CANCELLED, _("The provider holds it as cancelled."))
-	if before == CANCEL_PENDING:
-		return Cancellation(CancelStatus.PENDING)
-	return provider.cancel(held, row.cancellation_reason)
+	if before != CANCEL_REQUESTED:
+		found = provider.cancellation(held)
+		if found.failure or found.status:
+			return found
+		if before == CANCEL_PENDING:
+			return Cancellation(CancelStatus.PENDING)
+	return provider.cancel(
+		held,
+		CancelRequest(
+			row.cancellation_reason or "", row.cancellation_motive or "", row.flags.substitute or ""
+		),
+	)
 
 
 def _apply(held_row, answer: Cancellation, before: str, recorder):

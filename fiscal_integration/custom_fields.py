@@ -143,12 +143,35 @@ def _invoice(after: str) -> list[dict]:
 			"no_copy": 1,
 			"print_hide": 1,
 		},
+		{
+			"fieldname": "fiscal_substitutes",
+			"fieldtype": "Link",
+			"options": "Fiscal Document",
+			"label": "Takes the Place Of",
+			"description": "The fiscal document that was issued with errors. It is cancelled afterwards, with this one as its substitute.",
+			"depends_on": "eval:!doc.is_return && !doc.is_debit_note",
+			"hidden": 1,
+			"ignore_user_permissions": 1,
+			"no_copy": 1,
+			"print_hide": 1,
+		},
 	]
+
+
+PAYMENT_HIDES = ("fiscal_data_section", "fiscal_input_section")
+"""Where the part of the fiscal tab begins that a Payment Entry has no use for."""
+
+
+def _payment(after: str) -> list[dict]:
+	fields = _invoice(after)
+	first = next(index for index, field in enumerate(fields) if field["fieldname"] in PAYMENT_HIDES)
+	return fields[:first]
 
 
 FIELDS = {
 	"POS Invoice": _invoice("against_income_account"),
 	"Sales Invoice": _invoice("against_income_account"),
+	"Payment Entry": _payment("title"),
 	"Customer": [
 		{
 			"fieldname": "fiscal_section",

@@ -15,11 +15,21 @@ from zoneinfo import ZoneInfo
 
 import frappe
 from frappe import _
-from frappe.utils import add_to_date, get_datetime, get_system_timezone, now_datetime
+from frappe.utils import add_to_date, escape_html, get_datetime, get_system_timezone, now_datetime
 
-from fiscal_integration import audit, circuit, connection, mapping, numbering, recurring
+from fiscal_integration import (
+	audit,
+	circuit,
+	connection,
+	global_invoices,
+	mapping,
+	numbering,
+	payments,
+	recurring,
+)
 from fiscal_integration.fiscal import lifecycle, qr
 from fiscal_integration.fiscal.errors import ErrorClass, Failure, MappingError, Problem
+from fiscal_integration.fiscal.invoice import DocumentKind
 from fiscal_integration.fiscal.money import decimal, quantize
 from fiscal_integration.fiscal.redaction import redact
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus, differences
@@ -29,6 +39,9 @@ from fiscal_integration.slots import Slots
 
 DOCTYPE = "Fiscal Document"
 PURPOSE = "Issue"
+SALES = ("POS Invoice", "Sales Invoice")
+SOURCES = (*SALES, payments.DOCTYPE, global_invoices.DOCTYPE)
+"""The doctypes that have fiscal documents."""
 HOLD_SECONDS = 600
 """How long a document waits before it is looked at again while its connection is switched off, or while
 the document that it corrects is on its way."""
@@ -51,6 +64,9 @@ AFRESH = {
 	"released": 1,
 }
 """What a row is set to when a person sends it again: the same document and key, a new payload."""
+REVIEW = "send to review"
+REVIEW_CODE = "Review of "
+"""The error code of a row that a person sent to review begins so, and ends with the state that it was in."""
 DEVICE_WINDOW = 20
 """More sales than can be committed on one device at the same moment."""
 
@@ -82,6 +98,7 @@ def create(doc) -> str:
 def _new_row(doc, reference: str):
 	row = frappe.new_doc(DOCTYPE)
 	now = now_datetime()
+	currency, total = mapping.amount_of(doc)
 	row.update(
 		{
 			"name": doc.get("fiscal_document") or frappe.generate_hash(length=10),
@@ -95,8 +112,8 @@ def _new_row(doc, reference: str):
 			"device": _device(doc),
 			"external_reference": reference,
 			"idempotency_key": hashlib.sha256(reference.encode()).hexdigest()[:40],
-			"currency": doc.currency,
-			"total": abs(doc.grand_total),
+			"currency": currency,
+			"total": str(total),
 			"next_attempt": now,
 			"requested_by": frappe.session.user,
 			"corrects": _corrected(doc),
@@ -480,11 +497,16 @@ def _stumble(row, now, error) -> bool:
 def _freeze(row, invoice, found, now) -> bool:
 	"""Map and build, and put the request on the row to the byte (invariant 2)."""
 	record = connection.record_for(row.company)
-	mapped = mapping.to_invoice(invoice, record.payment_code)
-	if mapped.reference and mapped.reference.awaited:
-		return _put_off(
-			row, now, _("Waits for the fiscal document of {0}.").format(mapped.reference.name), 30
-		)
+	mapped = mapping.to_invoice(invoice, record.payment_code, lock=True)
+	awaited = [entry for entry in (mapped.reference, *mapped.settles) if entry and entry.awaited]
+	if awaited:
+		return _put_off(row, now, _("Waits for the fiscal document of {0}.").format(awaited[0].name), 30)
+	if mapped.kind is DocumentKind.PAYMENT and not mapped.settles:
+		# Its sale was issued as paid already, or cancelled since.
+		row.lease_until = row.next_attempt = None
+		row.move_to(lifecycle.WITHDRAWN)
+		row.error_message = _("No document is needed: what it pays was not issued as a sale on credit.")
+		return False
 	provider = connection.providers()[found.provider](found, None)
 	moment = now.replace(tzinfo=ZoneInfo(get_system_timezone()))
 	if obstacle := provider.obstacle(moment):
@@ -511,6 +533,8 @@ def _freeze(row, invoice, found, now) -> bool:
 			"provider_id": payload.provider_id or None,
 		}
 	)
+	if mapped.settles:
+		payments.write_settlements(row, mapped)
 	if payload.fiscal_id:
 		row.update(
 			{
@@ -825,6 +849,8 @@ def project_after_commit(name: str):
 def write_projection(row):
 	"""The invoice's fiscal fields as `row` has them. No commit, no change of `modified`."""
 	frappe.db.set_value(row.reference_doctype, row.reference_name, projection(row), update_modified=False)
+	if row.reference_doctype == global_invoices.DOCTYPE:
+		global_invoices.show_on_sales(row)
 
 
 def projection(row) -> dict:
@@ -879,7 +905,10 @@ def retry(name: str):
 	row = frappe.get_doc(DOCTYPE, name, for_update=True)
 	if row.status not in lifecycle.RETRYABLE_BY_PERSON:
 		frappe.throw(_("This document is {0}: there is nothing to send again.").format(_(row.status)))
+	if reviewed_from(row) in lifecycle.OPEN:
+		frappe.throw(_("Nobody knows whether the provider issued it. Ask the Provider first."))
 	row.move_to(lifecycle.QUEUED)
+	audit.note_act(row, audit.RETRY, error=row.error_message)
 	row.update({**AFRESH, "next_attempt": now_datetime()})
 	row.store()
 	enqueue_after_commit(row.name)
@@ -888,7 +917,7 @@ def retry(name: str):
 def take_over(name: str):
 	"""Accept the provider's document, which a person compared with the invoice and found to be this sale."""
 	row = frappe.get_doc(DOCTYPE, name, for_update=True)
-	if row.status != lifecycle.NEEDS_REVIEW or not row.fiscal_id:
+	if row.status != lifecycle.NEEDS_REVIEW or not row.fiscal_id or reviewed_from(row):
 		frappe.throw(_("There is no document of the provider here to take over."))
 	if _owner_of(row.fiscal_id, row.name):
 		frappe.throw(
@@ -897,6 +926,7 @@ def take_over(name: str):
 	audit.log_failure(
 		f"{row.reference_name}: taken over by {frappe.session.user}", row.error_message or "", document=row
 	)
+	audit.note_act(row, audit.TAKE_OVER, fiscal_id=row.fiscal_id, differences=row.error_message)
 	row.move_to(lifecycle.ISSUED)
 	_clear_error(row)
 	row.projected = 0
@@ -907,9 +937,47 @@ def take_over(name: str):
 def ask_now(name: str):
 	"""Ask the provider about a Pending or Unknown document without waiting for its time."""
 	row = frappe.get_doc(DOCTYPE, name, for_update=True)
+	if reviewed_from(row) in lifecycle.OPEN:
+		row.move_to(reviewed_from(row))
+		row.error_code = None
+		row.projected = 0
 	if row.status not in (lifecycle.PENDING, lifecycle.UNKNOWN, lifecycle.QUEUED):
 		frappe.throw(_("This document is {0}: there is nothing to ask.").format(_(row.status)))
+	audit.note_act(row, audit.ASK, status=row.status)
 	row.next_attempt = now_datetime()
 	row.released = 1
 	row.store()
 	enqueue_after_commit(row.name)
+
+
+def send_to_review(name: str, reason: str):
+	"""Put a document before a person, who decides what becomes of it, for a reason.
+
+	The class of its error stays: what is believed of a later answer depends on it.
+	"""
+	row = frappe.get_doc(DOCTYPE, name, for_update=True)
+	if row.status not in lifecycle.REVIEWABLE_BY_PERSON:
+		frappe.throw(_("This document is {0}: there is nothing to review.").format(_(row.status)))
+	if row.lease_until and get_datetime(row.lease_until) > now_datetime():
+		frappe.throw(_("The provider is being asked about it right now. Try again in a moment."))
+	reason = reason.strip()
+	if not reason:
+		frappe.throw(_("Say why it is to be reviewed."))
+	said = _("Sent to review by {0}: {1}").format(frappe.session.user, reason)
+	row.error_code = f"{REVIEW_CODE}{row.status}"
+	row.error_message = f"{said}\n{row.error_message}" if row.error_message else said
+	audit.note_act(row, REVIEW, status=row.status, reason=reason)
+	row.move_to(lifecycle.NEEDS_REVIEW)
+	row.next_attempt = None
+	row.projected = 0
+	row.store()
+	frappe.get_doc(row.reference_doctype, row.reference_name).add_comment("Comment", escape_html(said))
+	project_after_commit(row.name)
+
+
+def reviewed_from(row) -> str | None:
+	"""The state in which a person sent the row to review; None for a row that came there by itself, or is elsewhere."""
+	code = row.error_code or ""
+	if row.status != lifecycle.NEEDS_REVIEW or not code.startswith(REVIEW_CODE):
+		return None
+	return code.removeprefix(REVIEW_CODE)

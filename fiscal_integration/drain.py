@@ -4,6 +4,7 @@ A drain keeps several requests of one company in the air from one worker: thread
 no database, and the main thread claims rows and writes the outcomes. Live sales go before bulk (design 8).
 """
 
+import json
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
@@ -17,6 +18,7 @@ from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import ErrorClass
 
 BATCH = "Fiscal Batch"
+PREPARING, RUNNING, FINISHED = "Preparing", "Running", "Finished"
 SWEEP_LIMIT = 500
 SINGLE_JOBS = 20
 """As many due documents of a company are queued one by one; more are left to a drain."""
@@ -30,6 +32,10 @@ REPAIR_HOURS = 3
 BATCH_LIMIT_SECONDS = 6 * 3600
 BATCH_HORIZON_SECONDS = 900
 """A batch waits for what is tried again within this; what waits longer is told as still waiting."""
+ERROR_GROUPS = 20
+"""As many kinds of errors are shown of a batch, the most frequent ones."""
+PUBLISH_SECONDS = 2
+"""No more often than this does a drain tell an open batch how far it has come."""
 
 
 # -- the sweep -------------------------------------------------------------------------------------------
@@ -60,7 +66,7 @@ def repair_projections():
 	"""Show again what a save of the whole invoice has overwritten: the last resort behind
 	overrides.invoice.restore_projection, should that have been lost with its process."""
 	since = add_to_date(now_datetime(), hours=-REPAIR_HOURS)
-	for doctype in ("POS Invoice", "Sales Invoice"):
+	for doctype in dispatch.SOURCES:
 		names = frappe.db.sql(
 			f"""
 			select document.name from `tab{doctype}` invoice
@@ -113,6 +119,8 @@ def drain(company: str, part: int = 0, seconds: float = DRAIN_SECONDS) -> int:
 		handled, left = _Drain(company, seconds).run()
 		if left:
 			enqueue_drain(company, 1 - part)
+		else:
+			finish_batches("Bulk")
 		return handled
 	except Exception as error:
 		frappe.db.rollback()
@@ -128,6 +136,7 @@ class _Drain:
 		self.busy_devices: set[str] = set()
 		self.ahead: list = []
 		self.handled = 0
+		self.published: dict[str, float] = {}
 
 	def run(self) -> tuple[int, bool]:
 		"""How many were handled, and whether something is left."""
@@ -184,6 +193,9 @@ class _Drain:
 			frappe.db.rollback()
 			dispatch.log("Fiscal document could not be processed", work.row.name, error)
 		self.busy_devices.discard(work.row.device)
+		if work.row.batch and time.monotonic() - self.published.get(work.row.batch, 0) > PUBLISH_SECONDS:
+			self.published[work.row.batch] = time.monotonic()
+			publish_progress(work.row.batch)
 
 	def _due(self, limit: int):
 		"""The names and devices of what is due, at most `limit`: live rows first. Bulk is read ahead."""
@@ -224,32 +236,24 @@ def queue_bulk(filters: dict, kind: str = "Bulk") -> str | None:
 	"""Send again what `filters` (of Fiscal Document) select and a person may send again; what waits goes now.
 
 	A `status` among the filters keeps it to rows in that state. One statement for each kind of row, however many
-	there are. Returns the name of the Fiscal Batch, or None
-	when nothing was selected. Commits nothing; the drains start after the commit.
+	there are. Returns the name of the Fiscal Batch, or None when nothing was selected. Commits nothing; the
+	drains start after the commit.
 	"""
 	batch = frappe.new_doc(BATCH)
 	batch.update(
-		{"kind": kind, "status": "Running", "started_at": now_datetime(), "requested_by": frappe.session.user}
+		{"kind": kind, "status": RUNNING, "started_at": now_datetime(), "requested_by": frappe.session.user}
 	)
 	batch.insert(ignore_permissions=True)
-	now = now_datetime()
-	common = {"batch": batch.name, "bulk": 1, "next_attempt": now, "released": 1}
 	filters = dict(filters)
 	wanted = filters.pop("status", None)
-	waiting = {**filters, "status": lifecycle.QUEUED, "lease_until": ("is", "not set")}
-	again = {**filters, "status": ("in", (lifecycle.REJECTED, lifecycle.FAILED))}
+	if wanted in (None, lifecycle.QUEUED):
+		send_now(filters, batch.name)
 	if kind == "End of Day":
 		# Only what may go well by itself this time: the rest waits for a person.
-		again["status"] = lifecycle.FAILED
-		again["error_class"] = ("in", (ErrorClass.TRANSIENT.value, ErrorClass.UNKNOWN.value))
-	if wanted in (None, lifecycle.QUEUED):
-		frappe.db.set_value(DOCTYPE, waiting, common, update_modified=False)
-	if wanted != lifecycle.QUEUED:
-		if wanted:
-			again["status"] = wanted if wanted in (lifecycle.REJECTED, lifecycle.FAILED) else "-"
-		frappe.db.set_value(
-			DOCTYPE, again, {**dispatch.AFRESH, **common, "status_since": now}, update_modified=False
-		)
+		filters["error_class"] = ("in", (ErrorClass.TRANSIENT.value, ErrorClass.UNKNOWN.value))
+	for status in (lifecycle.FAILED,) if kind == "End of Day" else (lifecycle.REJECTED, lifecycle.FAILED):
+		if wanted in (None, status):
+			send_again({**filters, "status": status}, batch.name)
 	total = frappe.db.count(DOCTYPE, {"batch": batch.name})
 	if not total:
 		frappe.delete_doc(BATCH, batch.name, ignore_permissions=True, force=True)
@@ -261,42 +265,139 @@ def queue_bulk(filters: dict, kind: str = "Bulk") -> str | None:
 	return batch.name
 
 
-def finish_batches():
-	"""Sum up the batches of which nothing is due any more. Called by the sweep."""
-	for batch in frappe.get_all(BATCH, {"status": "Running"}, ["name", "kind", "started_at", "total"]):
+def send_now(filters: dict, batch: str):
+	"""What waits among these rows goes at once, with `batch`. One statement, no commit."""
+	waiting = {**filters, "status": lifecycle.QUEUED, "lease_until": ("is", "not set")}
+	frappe.db.set_value(DOCTYPE, waiting, _on_its_way(batch), update_modified=False)
+
+
+def send_again(filters: dict, batch: str):
+	"""What was refused or failed among these rows goes again, with `batch`. One statement, no commit."""
+	dead = {"status": ("in", (lifecycle.REJECTED, lifecycle.FAILED)), **filters}
+	values = {**dispatch.AFRESH, **_on_its_way(batch), "status_since": now_datetime()}
+	frappe.db.set_value(DOCTYPE, dead, values, update_modified=False)
+
+
+def _on_its_way(batch) -> dict:
+	return {"batch": batch, "bulk": 1, "next_attempt": now_datetime(), "released": 1}
+
+
+def enqueue_preparation(batch: str, part: int = 0) -> bool:
+	"""Queue the job that looks through what a batch selects (bulk.py). `part` as in `enqueue_drain`."""
+	return dispatch.enqueue_job(
+		"fiscal_integration.bulk.prepare", "long", f"fiscal-bulk-{batch}-{part}", batch=batch, part=part
+	)
+
+
+def progress(batch: str) -> dict:
+	"""How far a batch has come: counted now, and as it was summed up once it is Finished."""
+	row = frappe.db.get_value(
+		BATCH,
+		batch,
+		["name", "status", "total", "issued", "waiting", "failed", "selected", "details"],
+		as_dict=True,
+	)
+	details = json.loads(row.pop("details") or "{}")
+	row["left"] = [
+		[_(template).format(*arguments), number] for template, arguments, number in details.get("left", [])
+	]
+	if row.status == FINISHED:
+		row["errors"] = details.get("errors", [])
+	else:
+		row.update(_counted(batch))
+		row["errors"] = _errors(batch)
+	gone = max((row.total or 0) - row.issued - row.waiting - row.failed, 0)
+	row["gone"] = gone
+	row["percent"] = int(100 * (row.total - row.waiting) / row.total) if row.total else 0
+	return row
+
+
+def _counted(batch) -> dict:
+	counts = _by_status(batch)
+	return {
+		"issued": counts.get(lifecycle.ISSUED, 0),
+		"waiting": sum(counts.get(status, 0) for status in lifecycle.DUE),
+		"failed": sum(counts.get(status, 0) for status in lifecycle.DEAD_LETTERS),
+	}
+
+
+def _by_status(batch) -> dict[str, int]:
+	return dict(
+		frappe.db.sql(
+			"select status, count(*) from `tabFiscal Document` where batch = %s group by status", (batch,)
+		)
+	)
+
+
+def _errors(batch) -> list[list]:
+	"""[code, message of one of them, how many] of what needs a person, the most frequent first."""
+	return [
+		list(row)
+		for row in frappe.db.sql(
+			f"""
+			select coalesce(error_code, ''), min(error_message), count(*) from `tabFiscal Document`
+			where batch = %s and status in %s
+			group by coalesce(error_code, '') order by count(*) desc, coalesce(error_code, '')
+			limit {ERROR_GROUPS}
+			""",
+			(batch, lifecycle.DEAD_LETTERS),
+		)
+	]
+
+
+def publish_progress(batch: str):
+	"""Tell the open form of a batch that it has come further; the form asks how far."""
+	frappe.publish_realtime("fiscal_batch_progress", {"name": batch}, doctype=BATCH, docname=batch)
+
+
+def finish_batches(kind: str | None = None):
+	"""Sum up the batches (of `kind`) of which nothing is due any more. Called by the sweep, and for bulk by the
+	drain that ends it. What was not prepared to its end, because its worker died, is prepared further."""
+	filters = {"status": ("in", (PREPARING, RUNNING)), **({"kind": kind} if kind else {})}
+	fields = ["name", "kind", "status", "started_at", "total", "details", "lease_until"]
+	for batch in frappe.get_all(BATCH, filters, fields):
 		now = now_datetime()
+		in_time = (now - get_datetime(batch.started_at)).total_seconds() < BATCH_LIMIT_SECONDS
+		if batch.status == PREPARING and in_time:
+			if not batch.lease_until or get_datetime(batch.lease_until) < now:
+				enqueue_preparation(batch.name)
+			continue
 		soon = add_to_date(now, seconds=BATCH_HORIZON_SECONDS)
 		busy = frappe.db.exists(
 			DOCTYPE, {"batch": batch.name, "status": ("in", lifecycle.DUE), "next_attempt": ("<=", soon)}
 		)
-		if busy and (now - get_datetime(batch.started_at)).total_seconds() < BATCH_LIMIT_SECONDS:
+		if busy and in_time:
 			continue
 		_sum_up(batch)
 
 
 def _sum_up(batch):
-	counts = {
-		status: frappe.db.count(DOCTYPE, {"batch": batch.name, "status": status})
-		for status in lifecycle.STATES
-	}
-	failed = sum(counts[status] for status in lifecycle.DEAD_LETTERS)
-	waiting = sum(counts[status] for status in lifecycle.DUE)
-	lines = [f"{_(status)}: {count}" for status, count in counts.items() if count]
+	counts = _by_status(batch.name)
+	gone = (batch.total or 0) - sum(counts.values())
+	lines = [f"{_(status)}: {counts[status]}" for status in lifecycle.STATES if counts.get(status)]
+	if gone > 0:
+		lines.append(_("Withdrawn, or sent with a later batch: {0}").format(gone))
+	errors = _errors(batch.name)
+	if errors:
+		lines.append(_("Errors by code:"))
+		lines += [f"{code or '-'}: {number}" for code, _message, number in errors]
+	values = _counted(batch.name)
 	frappe.db.set_value(
 		BATCH,
 		batch.name,
 		{
-			"status": "Finished",
+			"status": FINISHED,
 			"finished_at": now_datetime(),
-			"issued": counts[lifecycle.ISSUED],
-			"failed": failed,
-			"waiting": waiting,
+			"lease_until": None,
 			"summary": "\n".join(lines),
+			"details": json.dumps({**json.loads(batch.details or "{}"), "errors": errors}),
+			**values,
 		},
 	)
 	frappe.db.commit()
-	if batch.kind == "End of Day" or failed:
-		alerts.batch_ended(batch.name, urgent=bool(failed))
+	publish_progress(batch.name)
+	if batch.kind == "End of Day" or values["failed"]:
+		alerts.batch_ended(batch.name, urgent=bool(values["failed"]))
 
 
 # -- the end of the day ----------------------------------------------------------------------------------

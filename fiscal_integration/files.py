@@ -8,13 +8,20 @@ from fiscal_integration import audit, connection, dispatch
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.words import translated
 
-KINDS = ("pdf", "xml")
+ACKNOWLEDGEMENT = "acknowledgement"
+KINDS = ("pdf", "xml", ACKNOWLEDGEMENT)
+SUFFIXES = {"pdf": "fiscal.pdf", "xml": "fiscal.xml", ACKNOWLEDGEMENT: "fiscal-cancellation.xml"}
 
 
 def offered(row) -> list[str]:
-	"""The kinds of files that the row's provider offers."""
+	"""The kinds of files that the row's provider offers; the receipt of a cancellation when there was one."""
 	provider = connection.providers().get(row.provider)
-	return [kind for kind in KINDS if provider and getattr(provider.capabilities, kind)]
+	if not provider:
+		return []
+	found = [kind for kind in ("pdf", "xml") if getattr(provider.capabilities, kind)]
+	if provider.capabilities.acknowledges and row.cancellation_status == lifecycle.CANCELLED:
+		found.append(ACKNOWLEDGEMENT)
+	return found
 
 
 class NotIssued(frappe.ValidationError):
@@ -56,7 +63,7 @@ def file_of(row, kind: str):
 
 
 def file_name(invoice: str, kind: str) -> str:
-	return f"{invoice.replace('/', '-')}-fiscal.{kind}"
+	return f"{invoice.replace('/', '-')}-{SUFFIXES[kind]}"
 
 
 def _fetch(row, kind) -> bytes:

@@ -24,6 +24,8 @@ _invoice = {
 doc_events = {
 	"POS Invoice": _invoice,
 	"Sales Invoice": _invoice,
+	"Payment Entry": _invoice,
+	"Fiscal Global Invoice": _invoice,
 	"Integration Request": {
 		"validate": "fiscal_integration.overrides.integration_request.refuse_edit",
 		"on_trash": "fiscal_integration.overrides.integration_request.refuse_delete",
@@ -45,6 +47,7 @@ has_permission = {
 doctype_js = {
 	"POS Invoice": "public/js/invoice.js",
 	"Sales Invoice": "public/js/invoice.js",
+	"Payment Entry": "public/js/invoice.js",
 }
 
 doctype_list_js = {
@@ -64,6 +67,11 @@ default_log_clearing_doctypes = {"Fiscal Webhook Event": 90}
 
 before_tests = "fiscal_integration.sample.before_tests"
 
-jinja = {"methods": ["fiscal_integration.printing.fiscal_receipt"]}
+jinja = {
+	"methods": [
+		f"fiscal_integration.printing.{name}"
+		for name in ("fiscal_receipt", "fiscal_qr", "fiscal_cfdi", "fiscal_cafe", "fiscal_rksv")
+	]
+}
 
 page_renderer = ["fiscal_integration.pdf_route.FiscalFile"]

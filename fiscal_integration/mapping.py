@@ -13,6 +13,7 @@ import frappe
 from frappe import _
 from frappe.utils import get_datetime, get_system_timezone, getdate, strip_html
 
+from fiscal_integration import global_invoices, payments
 from fiscal_integration.connection import country_code
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError, Problem
@@ -66,12 +67,16 @@ PAYMENT_NAMES = (
 PAYMENT_TYPES = {"Cash": PaymentKind.CASH, "Bank": PaymentKind.TRANSFER}
 
 
-def to_invoice(doc, payment_code=lambda mode: "") -> Invoice:
-	"""`doc` (POS Invoice or Sales Invoice) as a fiscal.Invoice.
+def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice:
+	"""`doc` (POS Invoice, Sales Invoice or Payment Entry) as a fiscal.Invoice.
 
-	`payment_code` gives the mapping table's code for a mode of payment. Raises MappingError with everything
-	that cannot be expressed.
+	`payment_code` gives the mapping table's code for a mode of payment; `lock` holds what the values depend on
+	until the transaction's end. Raises MappingError with everything that cannot be expressed.
 	"""
+	if doc.doctype == payments.DOCTYPE:
+		return payments.to_invoice(doc, payment_code, lock)
+	if doc.doctype == "Fiscal Global Invoice":
+		return global_invoices.to_invoice(doc, payment_code)
 	sign = Decimal(-1) if doc.get("is_return") else Decimal(1)
 	lines = _Lines(doc, sign).build()
 	company_currency = frappe.get_cached_value("Company", doc.company, "default_currency")
@@ -80,7 +85,7 @@ def to_invoice(doc, payment_code=lambda mode: "") -> Invoice:
 		name=doc.name,
 		kind=kind_of(doc),
 		issued_at=posted_at(doc),
-		issuer=_issuer(doc.company),
+		issuer=issuer_of(doc.company),
 		receiver=receiver_of(doc),
 		currency=doc.currency or company_currency,
 		company_currency=company_currency,
@@ -102,10 +107,20 @@ def to_invoice(doc, payment_code=lambda mode: "") -> Invoice:
 		),
 		export=_export(doc),
 		variant=(doc.get("fiscal_document_variant") or "").strip(),
+		substitutes=_substituted(doc),
 	)
 
 
+def amount_of(doc) -> tuple[str, Decimal]:
+	"""Currency and total of a sale or a payment, as the list of fiscal documents shows them until it is built."""
+	if doc.doctype == payments.DOCTYPE:
+		return doc.paid_to_account_currency, decimal(doc.received_amount)
+	return doc.currency, abs(decimal(doc.grand_total))
+
+
 def kind_of(doc) -> DocumentKind:
+	if doc.doctype == payments.DOCTYPE:
+		return DocumentKind.PAYMENT
 	if doc.get("is_return"):
 		return DocumentKind.CREDIT_NOTE
 	return DocumentKind.DEBIT_NOTE if doc.get("is_debit_note") else DocumentKind.INVOICE
@@ -122,7 +137,7 @@ def posted_at(doc) -> datetime:
 	return local.replace(tzinfo=ZoneInfo(get_system_timezone()))
 
 
-def _issuer(company: str) -> Party:
+def issuer_of(company: str) -> Party:
 	name, tax_id = frappe.get_cached_value("Company", company, ["company_name", "tax_id"])
 	return Party(name=name or company, tax_id=squeeze(tax_id), country=country_code(company))
 
@@ -246,6 +261,24 @@ def payment_kind(mode: str) -> PaymentKind:
 	return PAYMENT_TYPES.get(frappe.get_cached_value("Mode of Payment", mode, "type"), PaymentKind.OTHER)
 
 
+def _id_of_global(doctype: str, name: str) -> str:
+	"""The fiscal id that a sale has through its global invoice."""
+	parent = global_invoices.holding(doctype, name)
+	found = parent and frappe.db.get_value(
+		"Fiscal Document",
+		{"reference_doctype": global_invoices.DOCTYPE, "reference_name": parent},
+		"fiscal_id",
+	)
+	return found or ""
+
+
+def _substituted(doc) -> str:
+	"""The fiscal id of the document that this sale is made anew for."""
+	if not doc.get("fiscal_substitutes"):
+		return ""
+	return frappe.db.get_value("Fiscal Document", doc.fiscal_substitutes, "fiscal_id") or ""
+
+
 def _reference(doc) -> Reference | None:
 	original = doc.get("return_against")
 	typed = (doc.get("fiscal_original_id") or "").strip()
@@ -258,7 +291,7 @@ def _reference(doc) -> Reference | None:
 		as_dict=True,
 	)
 	if not found:
-		return Reference(doc.doctype, original, typed)
+		return Reference(doc.doctype, original, typed or _id_of_global(doc.doctype, original))
 	issued_at = get_datetime(found.issued_at) if found.issued_at else None
 	return Reference(
 		doc.doctype,

@@ -9,9 +9,11 @@ from werkzeug.wrappers import Response
 
 from fiscal_integration import dispatch, files
 
-ROUTE = re.compile(r"^/?(?P<doctype>sales-invoice|pos-invoice)/(?P<name>.+)/fiscal/(?P<kind>pdf|xml)/?$")
-DOCTYPES = {"sales-invoice": "Sales Invoice", "pos-invoice": "POS Invoice"}
-TYPES = {"pdf": "application/pdf", "xml": "application/xml"}
+DOCTYPES = {frappe.scrub(doctype).replace("_", "-"): doctype for doctype in dispatch.SOURCES}
+ROUTE = re.compile(
+	rf"^/?(?P<doctype>{'|'.join(DOCTYPES)})/(?P<name>.+)/fiscal/(?P<kind>{'|'.join(files.KINDS)})/?$"
+)
+TYPES = {"pdf": "application/pdf", "xml": "application/xml", files.ACKNOWLEDGEMENT: "application/xml"}
 
 
 class FiscalFile:

@@ -17,7 +17,7 @@ def period_key(doc) -> tuple[str, ...]:
 
 	Empty for a sale that nobody repeats, and for returns and additions, of which there may be several.
 	"""
-	if doc.get("is_return") or doc.get("is_debit_note"):
+	if doc.doctype == "Payment Entry" or doc.get("is_return") or doc.get("is_debit_note"):
 		return ()
 	if doc.get("subscription"):
 		start, end = (getdate(doc.get(field) or doc.posting_date) for field in ("from_date", "to_date"))

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import frappe
-from frappe.utils import add_to_date, now_datetime, nowdate
+from frappe.utils import add_days, add_to_date, now_datetime, nowdate
 
 
 @dataclass(frozen=True)
@@ -344,6 +344,49 @@ def credit_note(original, submit: bool = True, **values):
 	return doc
 
 
+def payment(
+	allocations: list, mode: str = "Wire Transfer", shop: Shop = MEXICO, submit: bool = True, **values
+):
+	"""A Payment Entry that pays these (Sales Invoice, amount in the currency of the customer's account). Does not
+	commit."""
+	first = allocations[0][0]
+	total = sum(amount for _invoice, amount in allocations)
+	doc = frappe.new_doc("Payment Entry")
+	doc.update(
+		{
+			"payment_type": "Receive",
+			"company": shop.company,
+			"posting_date": nowdate(),
+			"mode_of_payment": mode,
+			"party_type": "Customer",
+			"party": first.customer,
+			"paid_from": first.debit_to,
+			"paid_to": shop.default("default_cash_account"),
+			"paid_amount": total,
+			"received_amount": total,
+			"source_exchange_rate": 1,
+			"target_exchange_rate": 1,
+			"reference_no": "SPEI-0001",
+			"reference_date": nowdate(),
+			"cost_center": shop.default("cost_center"),
+			**values,
+		}
+	)
+	for invoice_doc, amount in allocations:
+		doc.append(
+			"references",
+			{
+				"reference_doctype": invoice_doc.doctype,
+				"reference_name": invoice_doc.name,
+				"allocated_amount": amount,
+			},
+		)
+	doc.insert(ignore_permissions=True)
+	if submit:
+		doc.submit()
+	return doc
+
+
 def tax_row(account: str, rate: float, shop: Shop = MEXICO, **values) -> dict:
 	return {
 		"charge_type": "On Net Total",
@@ -575,6 +618,53 @@ def draft(
 	doc = invoice(items=items, doctype=doctype, customer=customer, submit=False, shop=shop, paid=paid)
 	frappe.db.commit()
 	return doc.name
+
+
+def sale(
+	doctype: str = "Sales Invoice",
+	customer: str = WALK_IN,
+	paid: bool | list = True,
+	yesterday: bool = False,
+	values: dict | None = None,
+) -> str:
+	"""One committed sale of the Mexican shop, as the browser's tests want it. Returns its name."""
+	shop = _open_shop(False)
+	dated = {"posting_date": add_days(nowdate(), -1), "posting_time": "09:30:00"} if yesterday else {}
+	doc = invoice(doctype=doctype, customer=customer, shop=shop, paid=paid, **dated, **(values or {}))
+	frappe.db.commit()
+	return doc.name
+
+
+def pay(sale: str, amount: float) -> str:
+	"""A committed payment of a Sales Invoice. Returns its name."""
+	doc = payment([(frappe.get_doc("Sales Invoice", sale), amount)])
+	frappe.db.commit()
+	return doc.name
+
+
+def ensure_user(email: str, roles: list, password: str):
+	"""A user with exactly these roles, to try what each may do. Commits."""
+	user = _ensure("User", email, email=email, first_name=email.partition("@")[0], send_welcome_email=0)
+	user.set("roles", [])
+	user.flags.ignore_password_policy = True
+	user.add_roles(*roles)
+	user.new_password = password
+	user.save(ignore_permissions=True)
+	if frappe.db.exists("DocType", "POS Opening Entry"):
+		# Whoever sells at a till has to see that it is open, which ERPNext lets few roles.
+		from frappe.permissions import add_permission
+
+		for role in {"Accounts User", "Accounts Manager"}.intersection(roles):
+			add_permission("POS Opening Entry", role, 0)
+	frappe.db.commit()
+
+
+def restrict(user: str, company: str):
+	"""Let a user see one company's documents only. Commits."""
+	values = {"user": user, "allow": "Company", "for_value": company}
+	if not frappe.db.exists("User Permission", values):
+		frappe.get_doc({"doctype": "User Permission", **values}).insert(ignore_permissions=True)
+	frappe.db.commit()
 
 
 def sell(number: int = 1, panama: bool = False) -> list[str]:

@@ -18,6 +18,10 @@ def before_uninstall():
 	for role in custom_fields.ROLES:
 		frappe.db.delete("Has Role", {"role": role})
 		frappe.delete_doc("Role", role, ignore_missing=True, force=True, ignore_permissions=True)
+	if frappe.db.exists("DocType", "Onboarding Step"):
+		# They belong to no module, so that Frappe would leave them behind.
+		steps = frappe.get_all("Onboarding Step Map", {"parent": "Fiscal Integration"}, pluck="step")
+		frappe.db.delete("Onboarding Step", {"name": ("in", steps or [""])})
 	if frappe.db.exists("DocType", "Scheduled Job Type"):
 		frappe.db.delete("Scheduled Job Type", {"method": ("like", "fiscal_integration.%")})
 	frappe.clear_cache()

@@ -10,7 +10,7 @@ import frappe
 from frappe import _
 from frappe.utils import add_to_date, get_url, now_datetime
 
-from fiscal_integration import connection, dispatch
+from fiscal_integration import cancellation, connection, dispatch
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.providers.base import WebhookEvent
 
@@ -100,6 +100,7 @@ def apply(webhook: str):
 	try:
 		for document in _take(webhook):
 			dispatch.process(document)
+			cancellation.process(document)
 	except Exception as error:
 		frappe.db.rollback()
 		dispatch.log("Webhook could not be applied", webhook, error)
@@ -113,7 +114,9 @@ def _take(name: str) -> list[str]:
 		frappe.db.rollback()
 		return []
 	found = _documents_of(event)
-	asked = [row.name for row in found if row.status in (lifecycle.PENDING, lifecycle.UNKNOWN)]
+	issuing = [row.name for row in found if row.status in (lifecycle.PENDING, lifecycle.UNKNOWN)]
+	cancelling = [row.name for row in found if row.cancellation_status == lifecycle.CANCEL_PENDING]
+	asked = issuing + cancelling
 	if asked or any(row.status != lifecycle.SENDING for row in found):
 		event.fiscal_document = asked[0] if asked else found[0].name
 		event.status = "Applied" if asked else "Nothing to Do"
@@ -126,9 +129,10 @@ def _take(name: str) -> list[str]:
 		else:
 			event.status = "Failed" if found else "No Document of Ours"
 	event.save(ignore_permissions=True)
-	for document in asked:
-		# An ask that is under way keeps its lease: what it brings back is as new as this event.
-		frappe.db.set_value(dispatch.DOCTYPE, document, "next_attempt", now_datetime(), update_modified=False)
+	# An ask that is under way keeps its lease: what it brings back is as new as this event.
+	for documents, field in ((issuing, "next_attempt"), (cancelling, "cancellation_next")):
+		for document in documents:
+			frappe.db.set_value(dispatch.DOCTYPE, document, field, now_datetime(), update_modified=False)
 	frappe.db.commit()
 	return asked
 
@@ -141,7 +145,7 @@ def _documents_of(event) -> list:
 			found = frappe.get_all(
 				dispatch.DOCTYPE,
 				{field: event.get(field), "provider": event.provider},
-				["name", "status"],
+				["name", "status", "cancellation_status"],
 				order_by="creation desc",
 				limit=10,
 			)

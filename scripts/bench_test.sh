@@ -134,7 +134,7 @@ if command -v chromium >/dev/null && command -v node >/dev/null; then
 	bench_command worker --queue long >"$logs/worker-long" 2>&1 & pids+=($!)
 	for _ in $(seq 60); do (exec 3<>"/dev/tcp/127.0.0.1/$web") 2>/dev/null && break; sleep 0.5; done
 	(cd "$copy" && FISCAL_SITE_URL="http://127.0.0.1:$web" FISCAL_SITE="$site" FISCAL_BENCH_PATH="$bench" PYTHONDONTWRITEBYTECODE=1 \
-		timeout 900 "$tools/bin/python" -m pytest --noconftest -rfE --durations=15 -p no:cacheprovider -o python_files='browser_*.py' fiscal_integration/browser) >"$logs/browser" 2>&1
+		timeout 1800 "$tools/bin/python" -m pytest --noconftest -rfE --durations=15 -p no:cacheprovider -o python_files='browser_*.py' fiscal_integration/browser) >"$logs/browser" 2>&1
 	browser=$?
 	tail -60 "$logs/browser"
 	line=$(grep -E '[0-9]+ (passed|failed|error|skipped)' "$logs/browser" | tail -n 1)

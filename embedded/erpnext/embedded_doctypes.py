@@ -263,4 +263,30 @@ Sales Invoice | Accounts | autoname=naming_series: | is_submittable=1 | title_fi
 POS Invoice | Accounts | autoname=naming_series: | is_submittable=1 | title_field=title | {SALES}
 {INVOICE.format(series="ACC-PSINV-.YYYY.-", doctype="POS Invoice", is_pos=1, customer_name="{customer_name}").strip(chr(10))}
 	consolidated_invoice Link(Sales Invoice) allow_on_submit no_copy
+Payment Entry Reference | Accounts | istable=1 | autoname=hash
+	reference_doctype Link(DocType) reqd
+	reference_name Dynamic Link(reference_doctype) reqd
+	due_date Date
+	total_amount,outstanding_amount,allocated_amount Currency
+	exchange_rate Float
+Payment Entry | Accounts | autoname=naming_series: | is_submittable=1 | title_field=title | {SALES}
+	title Data default='{{party_name}}'
+	naming_series Select(ACC-PAY-.YYYY.-) reqd
+	payment_type Select(Receive,Pay,Internal Transfer) reqd
+	posting_date Date reqd default=Today
+	company Link(Company) reqd
+	mode_of_payment Link(Mode of Payment)
+	party_type Link(DocType)
+	party Dynamic Link(party_type)
+	party_name Data
+	paid_from,paid_to Link(Account) reqd
+	paid_from_account_currency,paid_to_account_currency Link(Currency)
+	paid_amount,received_amount Currency reqd
+	source_exchange_rate,target_exchange_rate Float
+	references Table(Payment Entry Reference)
+	total_allocated_amount,unallocated_amount Currency
+	reference_no Data
+	reference_date Date
+	amended_from Link(Payment Entry) no_copy
+	remarks Small Text
 """

@@ -247,7 +247,7 @@ class TestHkaSoap(Walk, PanamaCase):
 		section.scroll_into_view_if_needed()
 		self.shot("panama-fiscal-data")
 		self.page.evaluate("() => cur_frm.set_value('fiscal_customer_email', 'compras@example.com')")
-		self.page.evaluate("() => cur_frm.save()")
+		self.save()
 		self.page.wait_for_load_state("networkidle")
 		self.submit_in_desk("Sales Invoice", name)
 		self.until(lambda: self.value("Sales Invoice", name, "fiscal_status"), "Issued")

@@ -16,6 +16,7 @@ class DocumentKind(str, Enum):
 	INVOICE = "Invoice"
 	CREDIT_NOTE = "Credit Note"
 	DEBIT_NOTE = "Debit Note"
+	PAYMENT = "Payment"
 
 
 class PaymentKind(str, Enum):
@@ -171,6 +172,38 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Period:
+	"""What a global invoice of walk-in sales is for, in the authority's words: "day", "month" ..., months, year."""
+
+	periodicity: str
+	months: str
+	year: int
+
+
+@dataclass(frozen=True)
+class Settlement:
+	"""What a payment settles of one sale on credit. `amount`, `last_balance` (before it) and the sale's `total`
+	are in the sale's `currency`, of which `exchange_rate` units are one of the payment's.
+
+	`payload` is the request by which the sale's document was issued; `awaited`: that one, or the one of an earlier
+	payment, is on its way, so that this one waits.
+	"""
+
+	doctype: str
+	name: str
+	document: str = ""
+	fiscal_id: str = ""
+	amount: Decimal = ZERO
+	last_balance: Decimal = ZERO
+	installment: int = 1
+	currency: str = ""
+	exchange_rate: Decimal = Decimal(1)
+	total: Decimal = ZERO
+	payload: str = ""
+	awaited: bool = False
+
+
+@dataclass(frozen=True)
 class Invoice:
 	"""A submitted sale, ready for any provider.
 
@@ -178,7 +211,9 @@ class Invoice:
 	`change` is what was handed back; `on_credit` says that something remains to be paid.
 	`exchange_rate` is units of the company's currency for one of the document's.
 	`issued_at` is the posting time with its zone's offset; `terms` is what is due later, and when. `variant` is
-	the provider's own code for a document that its data do not show to be one (see Provider.variants).
+	the provider's own code for a document that its data do not show to be one (see Provider.variants);
+	`substitutes` the fiscal id of the document whose place this one takes. A PAYMENT has no lines: it `settles`
+	sales, and `payment_reference` is what the bank calls it. `period`: it stands for the walk-in sales of that.
 	"""
 
 	doctype: str
@@ -203,3 +238,7 @@ class Invoice:
 	export: Export | None = None
 	variant: str = ""
 	coordinates: Coordinates | None = None
+	substitutes: str = ""
+	settles: tuple[Settlement, ...] = ()
+	payment_reference: str = ""
+	period: Period | None = None

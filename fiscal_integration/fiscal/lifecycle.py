@@ -78,19 +78,19 @@ STATES: dict[str, State] = {
 		"The provider or the local check refused the data: correct them, then send again.",
 		"Correct what the error names, then Send Again. The number and the key stay.",
 		"red",
-		(QUEUED, WITHDRAWN),
+		(QUEUED, NEEDS_REVIEW, WITHDRAWN),
 	),
 	FAILED: State(
 		"All attempts are used up, or the connection's settings are wrong: mend the cause, then send again.",
 		"Mend the cause that the error names, then Send Again.",
 		"red",
-		(QUEUED, WITHDRAWN),
+		(QUEUED, NEEDS_REVIEW, WITHDRAWN),
 	),
 	NEEDS_REVIEW: State(
-		"The provider holds something that does not match this invoice: a person compares and decides.",
+		"The provider holds something that does not match this invoice, or somebody sent it to review: a person decides.",
 		"Compare both sides. Take Over the provider's document if it is this sale; Send Again only if it is certainly another's.",
 		"red",
-		(QUEUED, ISSUED, WITHDRAWN),
+		(QUEUED, PENDING, UNKNOWN, ISSUED, WITHDRAWN),
 		open=True,
 	),
 	WITHDRAWN: State("The invoice was cancelled before anything was issued.", "Nothing.", "gray"),
@@ -100,6 +100,9 @@ DUE = tuple(name for name, state in STATES.items() if state.due)
 OPEN = tuple(name for name, state in STATES.items() if state.open)
 DEAD_LETTERS = (REJECTED, FAILED, NEEDS_REVIEW)
 RETRYABLE_BY_PERSON = (REJECTED, FAILED, NEEDS_REVIEW)
+REVIEWABLE_BY_PERSON = (PENDING, UNKNOWN, REJECTED, FAILED)
+"""What a person may send to review. From there Pending and Unknown go back to where they were, to be asked about:
+nothing is sent before their outcome is known."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What we hang on POS Invoice and Sales Invoice: the same, since both are sales.
+"""What we hang on POS Invoice, Sales Invoice and Payment Entry: the same, since all may have fiscal documents.
 
 Only the check before submit, where the cashier can mend, and the checks before cancelling and deleting
 throw. Nothing else may ever stop a sale or a POS Closing (invariant 8).
@@ -10,7 +10,16 @@ import frappe
 from frappe import _
 from frappe.utils import get_system_timezone, now_datetime
 
-from fiscal_integration import audit, cancellation, connection, dispatch, mapping, numbering
+from fiscal_integration import (
+	audit,
+	cancellation,
+	connection,
+	dispatch,
+	global_invoices,
+	mapping,
+	numbering,
+	payments,
+)
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
 from fiscal_integration.fiscal.words import translated
@@ -25,6 +34,8 @@ def in_scope(doc) -> bool:
 	"""
 	if doc.get("is_opening") == "Yes":
 		return False
+	if doc.doctype == payments.DOCTYPE:
+		return payments.wants_document(doc)
 	if doc.doctype == "Sales Invoice" and doc.get("is_consolidated"):
 		return not _consolidates(doc)
 	return True
@@ -80,6 +91,9 @@ def _looked_at(doc, record):
 		invoice = mapping.to_invoice(doc, record.payment_code)
 	except MappingError as error:
 		return error.problems, ""
+	if any(entry.awaited for entry in invoice.settles):
+		# What it settles is not issued yet, so that nothing can be checked.
+		return [], ""
 	provider = record.provider_class(record.connection(secrets=False), None)
 	outside = provider.not_needed(invoice)
 	if outside:
@@ -112,6 +126,10 @@ def restore_projection(doc, method=None):
 		if row:
 			dispatch.write_projection(row)
 			dispatch.project_after_commit(row.name)
+		elif doc.doctype == payments.DOCTYPE and payments.wants_document(doc):
+			# An advance that was allocated to an invoice after it was submitted.
+			doc.fiscal_document = dispatch.create(doc)
+			dispatch.project_after_commit(doc.fiscal_document)
 	except Exception as error:
 		_note(doc, "Fiscal fields were not restored", error)
 
@@ -121,10 +139,28 @@ def check_before_cancel(doc, method=None):
 	row = dispatch.find(doc.doctype, doc.name)
 	if row:
 		_refuse_cancel(doc, row)
+		return
+	parent = global_invoices.holding(doc.doctype, doc.name)
+	if parent:
+		frappe.throw(
+			_(
+				"{0} is part of the global invoice {1} and cannot be cancelled. Make a return (credit note) against it "
+				"instead."
+			).format(doc.name, parent),
+			title=_("In a Global Invoice"),
+		)
 
 
 def _refuse_cancel(doc, row):
 	if row.status == lifecycle.ISSUED and row.cancellation_status != lifecycle.CANCELLED:
+		if doc.doctype == payments.DOCTYPE:
+			frappe.throw(
+				_(
+					"{0} has the fiscal document {1}, which has to be cancelled first: Fiscal > Cancel Fiscal Document. "
+					"The payment is cancelled with it, as soon as the authority has agreed."
+				).format(doc.name, row.fiscal_id),
+				title=_("Fiscal Document Issued"),
+			)
 		message = _(
 			"{0} has the fiscal document {1} and cannot be cancelled. Make a return (credit note) against it "
 			"instead."
@@ -172,7 +208,7 @@ def withdraw_fiscal_document(doc, method=None):
 	if row.status == lifecycle.ISSUED:
 		# The authority has cancelled it; the row stays as it is.
 		return
-	if row.status == lifecycle.QUEUED and not row.attempts and not row.sequence_number:
+	if _never_sent(row) and not row.sequence_number:
 		frappe.delete_doc(dispatch.DOCTYPE, row.name, ignore_permissions=True, force=True)
 		doc.db_set({"fiscal_document": None, "fiscal_status": None}, update_modified=False, notify=False)
 		return
@@ -185,13 +221,18 @@ def withdraw_fiscal_document(doc, method=None):
 def check_before_delete(doc, method=None):
 	"""An invoice whose fiscal document was sent stays, as the evidence of what it was for."""
 	row = dispatch.find(doc.doctype, doc.name)
-	if row and (row.attempts or row.status != lifecycle.QUEUED):
+	if row and not _never_sent(row):
 		frappe.throw(
 			_("{0} cannot be deleted: its fiscal document {1} has to be kept.").format(doc.name, row.name),
 			title=_("Fiscal Document"),
 		)
 	if row:
 		frappe.delete_doc(dispatch.DOCTYPE, row.name, ignore_permissions=True, force=True)
+
+
+def _never_sent(row) -> bool:
+	"""Nothing is recorded of it: a retry sets the attempts back to none, but never the record."""
+	return row.status == lifecycle.QUEUED and not row.attempts and not row.exchange_count
 
 
 def _note(doc, title, error):

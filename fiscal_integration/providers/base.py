@@ -17,7 +17,7 @@ from fiscal_integration.fiscal.certificate import Signer
 from fiscal_integration.fiscal.errors import ErrorClass, ErrorRule, Failure, Problem
 from fiscal_integration.fiscal.invoice import Coordinates, Invoice, Party
 from fiscal_integration.fiscal.redaction import Secret
-from fiscal_integration.fiscal.remote import Expected, RemoteDocument
+from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus
 from fiscal_integration.fiscal.words import say
 from fiscal_integration.providers.http import AnswerLost, HttpClient, NotAllowed, NotSent, Response
 
@@ -52,7 +52,9 @@ class Capabilities:
 	issuer numbers its documents itself, per branch and point of sale; `taxpayers`: a taxpayer's number can be
 	looked up; `supply`: documents are bought in advance, and run out; `signs`: documents are built and signed
 	here with the company's certificate, so that they have their legal id before they are sent; `registers`: each
-	till is a cash register of its own at the provider."""
+	till is a cash register of its own at the provider; `acknowledges`: there is a receipt of a cancellation;
+	`payments`: payments of what was sold on credit have documents of their own; `substitutes`: a document can name
+	the one whose place it takes."""
 
 	cancel: bool = False
 	pdf: bool = False
@@ -64,6 +66,9 @@ class Capabilities:
 	supply: bool = False
 	signs: bool = False
 	registers: bool = False
+	acknowledges: bool = False
+	payments: bool = False
+	substitutes: bool = False
 	max_concurrent: int = 4
 	absence_grace: int = 0
 
@@ -150,13 +155,33 @@ class CancelStatus(str, Enum):
 
 @dataclass(frozen=True)
 class Cancellation:
-	"""What became of a request to cancel, or the failure that leaves it open. `receipt` is the authority's
-	acknowledgement where it gives one."""
+	"""What became of a request to cancel, or the failure that leaves it open. Neither status nor failure: no
+	request is known."""
 
 	status: CancelStatus | None = None
 	message: str = ""
-	receipt: bytes = b""
 	failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Motive:
+	"""A reason to cancel by the authority's own code. `substitute`: it names the document that takes the place."""
+
+	code: str
+	label: str
+	substitute: bool = False
+
+
+@dataclass(frozen=True)
+class CancelRequest:
+	"""Why a document is to be cancelled: in a person's words, or by one of the provider's `cancel_motives`.
+
+	`substitute` is the fiscal id of the document that takes its place.
+	"""
+
+	reason: str = ""
+	motive: str = ""
+	substitute: str = ""
 
 
 @dataclass(frozen=True)
@@ -272,6 +297,8 @@ class Provider:
 	"""Where a sale has to say what sort of receiver it has: what the Fiscal Data section offers."""
 	ready_states: ClassVar[dict[str, str]] = {}
 	"""The states in which "authority", "unit" and "register" are ready, where the provider has cash registers."""
+	cancel_motives: ClassVar[tuple[Motive, ...]] = ()
+	"""The codes one of which a request to cancel has to name, where the authority wants one."""
 	variants: ClassVar[tuple[tuple[str, str], ...]] = ()
 	"""Code and label of the kinds of invoices that a person chooses, since the data do not show them."""
 
@@ -356,13 +383,29 @@ class Provider:
 		"""What is wrong with a branch or point of sale that somebody entered."""
 		return []
 
-	def check_cancel(self, held: Held, reason: str, now: datetime) -> list[Problem]:
+	def check_cancel(self, held: Held, request: CancelRequest, now: datetime) -> list[Problem]:
 		"""What stands in the way of asking to cancel, locally."""
 		return []
 
-	def cancel(self, held: Held, reason: str) -> Cancellation:
+	def cancel(self, held: Held, request: CancelRequest) -> Cancellation:
 		"""Ask the authority to cancel, once."""
 		return Cancellation(failure=self._unsupported("cancellation").failure)
+
+	def cancellation(self, held: Held) -> Cancellation:
+		"""What became of an earlier request to cancel, without asking for it anew."""
+		found = self.reconcile(held.external_reference, held.provider_id)
+		if found.failure:
+			return Cancellation(failure=found.failure)
+		if any(
+			entry.status is RemoteStatus.CANCELLED and entry.fiscal_id in ("", held.fiscal_id)
+			for entry in found.documents
+		):
+			return Cancellation(CancelStatus.CANCELLED, "The provider holds it as cancelled.")
+		return Cancellation()
+
+	def acknowledgement(self, held: Held) -> Download:
+		"""The authority's receipt of a cancellation (XML)."""
+		return self._unsupported("a cancellation receipt")
 
 	def authority(self, credentials: dict | None) -> Device:
 		"""Enter the taxpayer's credentials at the authority, or look whether that was done (None)."""
@@ -390,6 +433,11 @@ class Provider:
 
 	def supply(self) -> Supply:
 		return Supply(failure=self._unsupported("a supply of documents").failure)
+
+	@classmethod
+	def paid_later(cls, payload: str) -> bool:
+		"""Whether the document that `payload` made is one of a sale on credit, whose payments have documents too."""
+		return False
 
 	@classmethod
 	def receiver_kind(cls, party: Party) -> str:

@@ -240,13 +240,13 @@ class FacturaFacil(PanamaProvider):
 			)
 		)
 
-	def cancel(self, held, reason):
+	def cancel(self, held, request):
 		answer = self.call(
 			"cancel",
 			"POST",
 			EVENT,
 			headers={**self._headers(), "Content-Type": "application/json"},
-			body=json.dumps({"type": "AN", "cufe": held.fiscal_id, "reason": reason.strip()}),
+			body=json.dumps({"type": "AN", "cufe": held.fiscal_id, "reason": request.reason.strip()}),
 		)
 		if isinstance(answer, Failure):
 			return Cancellation(failure=answer)

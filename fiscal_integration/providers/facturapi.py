@@ -13,6 +13,7 @@ from fiscal_integration.fiscal.invoice import (
 	Line,
 	LineTax,
 	Party,
+	Period,
 	TaxCategory,
 	Treatment,
 )
@@ -33,9 +34,12 @@ from fiscal_integration.providers.base import (
 	SECRET_KEY,
 	TEST,
 	WEBHOOK_SECRET,
+	Cancellation,
+	CancelStatus,
 	Capabilities,
 	Download,
 	Lookup,
+	Motive,
 	Outcome,
 	Parameter,
 	Payload,
@@ -47,6 +51,8 @@ from fiscal_integration.providers.http import Response
 
 URL = "https://www.facturapi.io/v2"
 
+PAYMENT_TYPE = "P"
+PAID_LATER = "PPD"
 TYPES = {DocumentKind.INVOICE: "I", DocumentKind.DEBIT_NOTE: "I", DocumentKind.CREDIT_NOTE: "E"}
 
 TAX_TYPES = {TaxCategory.VAT: "IVA", TaxCategory.EXCISE: "IEPS", TaxCategory.INCOME: "ISR"}
@@ -62,9 +68,23 @@ STATUSES = {
 DUPLICATE_CODES = frozenset(
 	("idempotency_key_in_use", "invoice_already_stamped", "stamping_in_progress", "conflict")
 )
+# mexico.md 1.7: the authority, or the provider, will not cancel this document for this reason.
+REFUSING_CODES = frozenset(
+	(
+		"invoice_not_cancelable",
+		"invoice_not_cancelable_by_sat",
+		"invoice_cancellation_not_allowed",
+		"invoice_cancellation_failed",
+	)
+)
+WITH_SUBSTITUTE = "01"
 # An issue date may lie 72 hours back (mexico.md 2.5); one hour is kept for the way and for the clocks.
 OLDEST = timedelta(hours=71)
 CLOCK_SKEW = timedelta(minutes=5)
+
+
+EACH, GLOBAL = "One CFDI Each", "Global Invoice"
+LARGEST_GLOBAL = 5000
 
 
 class Facturapi(Provider):
@@ -75,7 +95,23 @@ class Facturapi(Provider):
 	countries = frozenset(("MX",))
 	urls = {TEST: URL, PRODUCTION: URL}
 	# 202 recovery lasts 50 minutes (1.6), so an absent document is believed absent only after an hour.
-	capabilities = Capabilities(pdf=True, xml=True, webhook=True, max_concurrent=4, absence_grace=3900)
+	capabilities = Capabilities(
+		cancel=True,
+		pdf=True,
+		xml=True,
+		webhook=True,
+		acknowledges=True,
+		payments=True,
+		substitutes=True,
+		max_concurrent=4,
+		absence_grace=3900,
+	)
+	cancel_motives = (
+		Motive(WITH_SUBSTITUTE, "Issued with errors; another document takes its place", substitute=True),
+		Motive("02", "Issued with errors; nothing takes its place"),
+		Motive("03", "The sale did not take place"),
+		Motive("04", "A sale to a named customer that is part of a global invoice"),
+	)
 	correlation_header = "X-Facturapi-Log-Id"
 	parameters = (
 		Parameter(
@@ -128,6 +164,13 @@ class Facturapi(Provider):
 			default=Treatment.EXEMPT.value,
 			options=(Treatment.EXEMPT.value, Treatment.OUTSIDE.value),
 			help="How to declare them when neither a tax row nor the item says.",
+		),
+		Parameter(
+			"walk_in_sales",
+			"Walk-In Sales",
+			default=EACH,
+			options=(EACH, GLOBAL),
+			help="One CFDI for each sale, or one for all of a period: collect them in a Fiscal Global Invoice.",
 		),
 		Parameter("series", "Series", help="Folio series of the documents; Facturapi's own when blank."),
 		Parameter(
@@ -233,11 +276,30 @@ class Facturapi(Provider):
 
 	# -- before sending ----------------------------------------------------------------------------------
 
+	def not_needed(self, invoice):
+		"""Walk-in sales that go into a global invoice, and returns of those that are in none yet (2.6)."""
+		collected = self.parameter("walk_in_sales") == GLOBAL and is_walk_in(invoice.receiver)
+		if not collected or invoice.period or invoice.kind is DocumentKind.PAYMENT:
+			return ""
+		original = invoice.reference
+		if invoice.kind is DocumentKind.CREDIT_NOTE and original and (original.fiscal_id or original.awaited):
+			return ""
+		return "It goes into the global invoice of its period."
+
 	def validate(self, invoice, now):
+		if invoice.kind is DocumentKind.PAYMENT:
+			return self._check_payment(invoice, now)
 		problems = [
 			*check_receiver(invoice.receiver, self._use(invoice)),
 			*check_lines(invoice.lines, self._product_code, self._unit_code),
 		]
+		if len(invoice.lines) > LARGEST_GLOBAL:
+			problems.append(
+				Problem(
+					say("A CFDI takes {0} lines at most. Choose a shorter period.", LARGEST_GLOBAL),
+					field="items",
+				)
+			)
 		if invoice.issued_at > now + CLOCK_SKEW:
 			problems.append(
 				Problem(
@@ -308,6 +370,8 @@ class Facturapi(Provider):
 		return problems
 
 	def build(self, invoice, reference, idempotency_key, now):
+		if invoice.kind is DocumentKind.PAYMENT:
+			return self._build_payment(invoice, reference, idempotency_key)
 		form, method = self._payment(invoice)
 		kind = TYPES[invoice.kind]
 		zone = ZoneInfo(self.parameter("time_zone"))
@@ -335,9 +399,16 @@ class Facturapi(Provider):
 			del body["payment_method"]
 		elif invoice.kind is DocumentKind.DEBIT_NOTE and invoice.reference and invoice.reference.fiscal_id:
 			body["related_documents"] = [{"relationship": "02", "documents": [invoice.reference.fiscal_id]}]
+		elif invoice.substitutes:
+			body["related_documents"] = [{"relationship": "04", "documents": [invoice.substitutes]}]
 		if is_walk_in(invoice.receiver) and kind == "I":
 			local = dated.astimezone(zone)
-			body["global"] = {"periodicity": "day", "months": f"{local.month:02d}", "year": local.year}
+			period = invoice.period or Period("day", f"{local.month:02d}", local.year)
+			body["global"] = {
+				"periodicity": period.periodicity,
+				"months": period.months,
+				"year": period.year,
+			}
 		return Payload(
 			json.dumps(body, ensure_ascii=False, separators=(",", ":")),
 			Expected(
@@ -348,6 +419,85 @@ class Facturapi(Provider):
 				environment=self.connection.environment,
 			),
 		)
+
+	# -- payments of sales on credit (1.3, type P) ---------------------------------------------------------
+
+	@classmethod
+	def paid_later(cls, payload):
+		try:
+			return json.loads(payload or "{}").get("payment_method") == PAID_LATER
+		except ValueError:
+			return False
+
+	def _check_payment(self, invoice, now):
+		problems = list(check_receiver(invoice.receiver, catalogs.PAYMENTS))
+		form = self._payment(invoice)[0]
+		if form not in catalogs.PAYMENT_FORMS or form == "99":
+			problems.append(
+				Problem(
+					say(
+						"SAT wants to know how it was paid. Map the mode of payment {0} to a payment form in the "
+						"fiscal settings.",
+						invoice.payments[0].mode,
+					),
+					field="mode_of_payment",
+				)
+			)
+		if invoice.issued_at > now + CLOCK_SKEW:
+			problems.append(Problem("A payment of the future cannot be told to SAT.", field="posting_date"))
+		if invoice.currency != "MXN" and invoice.exchange_rate <= 0:
+			problems.append(Problem("The exchange rate has to be above zero.", field="target_exchange_rate"))
+		return problems
+
+	def _build_payment(self, invoice, reference, idempotency_key):
+		zone = ZoneInfo(self.parameter("time_zone"))
+		payment = {
+			"payment_form": self._payment(invoice)[0],
+			"date": invoice.issued_at.astimezone(zone).isoformat(timespec="seconds"),
+			"currency": invoice.currency,
+			"exchange": number(quantize(invoice.exchange_rate, MICRO)) if invoice.currency != "MXN" else 1,
+			"related_documents": [self._settled(entry, invoice.currency) for entry in invoice.settles],
+		}
+		if invoice.payment_reference:
+			payment["numOperacion"] = invoice.payment_reference[:100]
+		body = {
+			"type": PAYMENT_TYPE,
+			"customer": self._customer(invoice.receiver),
+			"complements": [{"type": "pago", "data": [payment]}],
+			"external_id": reference,
+			"idempotency_key": idempotency_key,
+		}
+		if self.parameter("series"):
+			body["series"] = self.parameter("series")
+		return Payload(
+			json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+			Expected(
+				document_type=PAYMENT_TYPE,
+				total=invoice.total,
+				currency=invoice.currency,
+				receiver=self._receiver_id(invoice.receiver),
+				environment=self.connection.environment,
+			),
+		)
+
+	@staticmethod
+	def _settled(entry, currency: str) -> dict:
+		"""One sale with the part of its taxes that this payment stands for, in cents as in the official example."""
+		share = entry.amount / entry.total
+		settled = {
+			"uuid": entry.fiscal_id,
+			"amount": number(entry.amount),
+			"installment": entry.installment,
+			"last_balance": number(entry.last_balance),
+			"currency": entry.currency,
+			"taxes": [
+				{**tax, "base": number(quantize(base * share))}
+				for base, tax in taxes_of(json.loads(entry.payload))
+			],
+		}
+		if entry.currency != currency:
+			settled["exchange"] = number(entry.exchange_rate)
+		return settled
 
 	def _customer(self, party: Party) -> dict:
 		if is_walk_in(party):
@@ -475,7 +625,7 @@ class Facturapi(Provider):
 	def _payment(self, invoice: Invoice) -> tuple[str, str]:
 		"""Payment form and method. Of several forms the one with the largest amount is named."""
 		if invoice.kind is not DocumentKind.CREDIT_NOTE and invoice.on_credit:
-			return "99", "PPD"
+			return "99", PAID_LATER
 		if invoice.payments:
 			largest = max(invoice.payments, key=lambda payment: payment.amount)
 			return largest.code or catalogs.PAYMENT_FORM_OF_KIND[largest.kind], "PUE"
@@ -546,6 +696,60 @@ class Facturapi(Provider):
 		except (ValueError, KeyError, TypeError, AttributeError):
 			return None
 
+	def check_cancel(self, held, request, now):
+		"""SAT's motives (2.3): 01 names the document that takes the place, which has to be there already."""
+		motive = next((entry for entry in self.cancel_motives if entry.code == request.motive), None)
+		if not motive:
+			return [Problem("Choose one of SAT's motives, 01 to 04.", field="motive")]
+		if motive.substitute and not request.substitute:
+			return [
+				Problem(
+					"Motive 01 names the invoice that takes the place: issue that one first, with this one as the "
+					"invoice whose place it takes.",
+					field="substitute",
+				)
+			]
+		if motive.substitute and request.substitute == held.fiscal_id:
+			return [Problem("A document cannot take its own place.", field="substitute")]
+		return []
+
+	def cancel(self, held, request):
+		params = {"motive": request.motive}
+		if request.motive == WITH_SUBSTITUTE:
+			params["substitution"] = request.substitute
+		answer = self.call(
+			"cancel",
+			"DELETE",
+			f"/invoices/{held.provider_id}",
+			headers={**self._authorization(), "Accept": "application/json"},
+			params=params,
+		)
+		if isinstance(answer, Failure):
+			return Cancellation(failure=answer)
+		if not 200 <= answer.status < 300:
+			failure = failure_of(answer, issuing=True)
+			if failure.code in REFUSING_CODES:
+				return Cancellation(CancelStatus.REFUSED, failure.message)
+			return Cancellation(failure=failure)
+		return cancellation_of(answer.json(), held)
+
+	def cancellation(self, held):
+		"""PUT /status has SAT asked anew (1.7)."""
+		answer = self.call(
+			"cancel_status",
+			"PUT",
+			f"/invoices/{held.provider_id}/status",
+			headers={**self._authorization(), "Accept": "application/json"},
+		)
+		if isinstance(answer, Failure):
+			return Cancellation(failure=answer)
+		if answer.status != 200:
+			return Cancellation(failure=failure_of(answer, issuing=False))
+		return cancellation_of(answer.json(), held, asked_anew=True)
+
+	def acknowledgement(self, held):
+		return self._download(held.provider_id, "cancellation_receipt/xml", "application/xml", b"<")
+
 	def pdf(self, held):
 		return self._download(held.provider_id, "pdf", "application/pdf", b"%PDF")
 
@@ -553,7 +757,7 @@ class Facturapi(Provider):
 		return self._download(held.provider_id, "xml", "application/xml", b"<")
 
 	def _download(self, provider_id, kind, content_type, magic):
-		answer = self._get(kind, f"/invoices/{provider_id}/{kind}", accept="*/*")
+		answer = self._get(kind.partition("/")[0], f"/invoices/{provider_id}/{kind}", accept="*/*")
 		if isinstance(answer, Failure):
 			return Download(failure=answer)
 		if not answer.body.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(magic):
@@ -612,8 +816,12 @@ def remote(body) -> RemoteDocument | None:
 		"verification_url": body.get("verification_url"),
 	}
 	try:
-		total = decimal(body["total"]) if body.get("total") is not None else None
-	except ValueError:
+		# A payment's own total is zero by law; what it is about is in the complement.
+		paid = body.get("type") == PAYMENT_TYPE
+		told = body.get("total_payment_amount") if paid else body.get("total")
+		total = decimal(told) if told is not None else None
+		currency = (body["complements"][0]["data"][0] if paid else body).get("currency") or ""
+	except (ValueError, KeyError, IndexError, TypeError, AttributeError):
 		return None
 	return RemoteDocument(
 		status=status,
@@ -622,7 +830,7 @@ def remote(body) -> RemoteDocument | None:
 		external_reference=body.get("external_id") or "",
 		document_type=body.get("type") or "",
 		total=quantize(total) if total is not None else None,
-		currency=body.get("currency") or "",
+		currency=currency,
 		receiver=(body.get("customer") or {}).get("tax_id") or "",
 		environment=environment_of_answer(body),
 		authorization_number=stamp.get("sat_cert_number") or "",
@@ -631,6 +839,64 @@ def remote(body) -> RemoteDocument | None:
 		qr_value=body.get("verification_url") or "",
 		stamps=tuple((key, str(value)) for key, value in stamps.items() if value not in (None, "")),
 	)
+
+
+def taxes_of(request: dict) -> list[tuple[Decimal, dict]]:
+	"""The taxes of an issued sale from the request that made it: the base of each kind and rate, and the tax.
+
+	Local taxes have no place in a payment complement.
+	"""
+	bases: dict[tuple, Decimal] = {}
+	for item in request.get("items") or ():
+		product = item["product"]
+		price, quantity = decimal(product["price"]), decimal(item.get("quantity", 1))
+		base = quantize(price * quantity - decimal(item.get("discount", 0)), MICRO)
+		excise = sum(
+			(
+				quantize(base * decimal(tax["rate"]), MICRO)
+				for tax in product.get("taxes") or ()
+				if tax.get("ieps_mode") == "sum_before_taxes" and not tax.get("withholding")
+			),
+			ZERO,
+		)
+		for tax in product.get("taxes") or ():
+			over = base + excise if tax["type"] == "IVA" and not tax["withholding"] else base
+			kind = (tax["type"], tax["rate"], tax["factor"], tax["withholding"])
+			bases[kind] = bases.get(kind, ZERO) + over
+	return [
+		(base, {"type": kind, "rate": rate, "factor": factor, "withholding": withheld})
+		for (kind, rate, factor, withheld), base in bases.items()
+	]
+
+
+def cancellation_of(body, held, asked_anew: bool = False) -> Cancellation:
+	"""What an Invoice object says of its cancellation (1.5).
+
+	A receiver who let the time pass has agreed by silence (2.3), so that "expired" is believed to be a refusal
+	only when SAT was `asked_anew` and the document is still valid.
+	"""
+	if not isinstance(body, dict) or body.get("uuid") not in (None, held.fiscal_id):
+		return Cancellation(
+			failure=Failure(ErrorClass.UNKNOWN, "The answer could not be read.", "unreadable_answer")
+		)
+	if body.get("status") == "canceled":
+		return Cancellation(CancelStatus.CANCELLED)
+	state = body.get("cancellation_status") or "none"
+	if state in ("pending", "verifying") or (state == "expired" and not asked_anew):
+		message = (
+			"SAT examines the request."
+			if state == "verifying"
+			else "The receiver has three business days to agree; silence is consent."
+		)
+		return Cancellation(CancelStatus.PENDING, message)
+	if state == "rejected":
+		return Cancellation(CancelStatus.REFUSED, "The receiver did not agree: the document stays valid.")
+	if state == "expired":
+		return Cancellation(
+			CancelStatus.REFUSED,
+			"The time of the request is over and the document is still valid: ask again.",
+		)
+	return Cancellation()
 
 
 def instant(text) -> datetime | None:

@@ -317,10 +317,10 @@ class HKA(PanamaProvider):
 			)
 		)
 
-	def cancel(self, held, reason):
+	def cancel(self, held, request):
 		found = self._call(
 			"AnulacionDocumento",
-			{"motivoAnulacion": reason.strip(), "datosDocumento": _by_coordinates(held.provider_id)},
+			{"motivoAnulacion": request.reason.strip(), "datosDocumento": _by_coordinates(held.provider_id)},
 			issuing=True,
 		)
 		if not isinstance(found, Failure):

@@ -12,6 +12,7 @@ from fiscal_integration.fiscal.words import say
 from fiscal_integration.providers.base import (
 	PRODUCTION,
 	TEST,
+	CancelRequest,
 	Held,
 	Parameter,
 	Provider,
@@ -90,10 +91,10 @@ class PanamaProvider(Provider):
 				)
 			)
 
-	def check_cancel(self, held: Held, reason: str, now: datetime):
+	def check_cancel(self, held: Held, request: CancelRequest, now: datetime):
 		"""The reason and the window of panama.md 5.6; official wording of neither was found."""
 		found = []
-		length = len(reason.strip())
+		length = len(request.reason.strip())
 		if not SHORTEST_REASON <= length <= LONGEST_REASON:
 			found.append(
 				Problem(

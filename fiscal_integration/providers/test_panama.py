@@ -30,7 +30,7 @@ from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.remote import RemoteStatus, differences
 from fiscal_integration.fiscal.xml import parse
 from fiscal_integration.providers import soap
-from fiscal_integration.providers.base import PRODUCTION, TEST, CancelStatus, Connection, Held
+from fiscal_integration.providers.base import PRODUCTION, TEST, CancelRequest, CancelStatus, Connection, Held
 from fiscal_integration.providers.facturafacil import FacturaFacil
 from fiscal_integration.providers.hka import HKA, NAMESPACES, TEMPURI
 from fiscal_integration.providers.http import HttpClient
@@ -277,7 +277,7 @@ class BothTransports:
 		payload, found = self.issued(invoice())
 		held = Held(payload.provider_id, found.fiscal_id, issued_at=NOW)
 		for _time in range(2):
-			answer = self.provider().cancel(held, "La venta no se realizó")
+			answer = self.provider().cancel(held, CancelRequest("La venta no se realizó"))
 			self.assertEqual((answer.status, answer.failure), (CancelStatus.CANCELLED, None))
 		(after,) = self.provider().reconcile("", payload.provider_id).documents
 		self.assertEqual(after.status, RemoteStatus.CANCELLED)
@@ -285,7 +285,9 @@ class BothTransports:
 	def test_5_6_the_authority_refuses_after_its_time(self):
 		payload, found = self.issued(invoice())
 		self.sandbox.advance(183 * 3600)
-		answer = self.provider().cancel(Held(payload.provider_id, found.fiscal_id), "La venta no se realizó")
+		answer = self.provider().cancel(
+			Held(payload.provider_id, found.fiscal_id), CancelRequest("La venta no se realizó")
+		)
 		self.assertEqual(answer.status, CancelStatus.REFUSED)
 		self.assertIn("plazo", answer.message)
 
@@ -611,7 +613,7 @@ class TestCancelWindow(Case):
 		held = Held("x", PUBLISHED, issued_at=NOW - timedelta(hours=hours))
 		return [
 			problem.code or problem.field
-			for problem in self.provider(**parameters).check_cancel(held, reason, NOW)
+			for problem in self.provider(**parameters).check_cancel(held, CancelRequest(reason), NOW)
 		]
 
 	def test_5_6_the_reason_has_fifteen_characters(self):
@@ -739,10 +741,11 @@ class TestFacturaFacil(Case):
 		held = Held(found.provider_id, found.fiscal_id)
 		for _time in range(2):
 			self.assertEqual(
-				self.provider().cancel(held, "La venta no se realizó").status, CancelStatus.CANCELLED
+				self.provider().cancel(held, CancelRequest("La venta no se realizó")).status,
+				CancelStatus.CANCELLED,
 			)
 		self.assertEqual(
-			self.provider().cancel(held, "corto").status,
+			self.provider().cancel(held, CancelRequest("corto")).status,
 			CancelStatus.CANCELLED,
 			"it is cancelled whatever is said now",
 		)

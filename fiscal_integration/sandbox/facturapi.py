@@ -18,7 +18,7 @@ from typing import ClassVar
 from xml.sax.saxutils import quoteattr as attribute
 
 from fiscal_integration.fiscal.mexico import rfc
-from fiscal_integration.fiscal.money import plain
+from fiscal_integration.fiscal.money import plain, quantize
 from fiscal_integration.sandbox.facturapi_rules import InvoiceRules, Refusal, totals
 from fiscal_integration.sandbox.kernel import Answer, Emulator
 from fiscal_integration.sandbox.pdf import Page
@@ -68,7 +68,7 @@ class FacturapiEmulator(Emulator):
 					"type": entry["type"],
 					"status": entry["status"],
 					"uuid": entry["uuid"],
-					"total": entry["total"],
+					"total": entry.get("total_payment_amount", entry["total"]),
 					"currency": entry["currency"],
 					"livemode": entry["livemode"],
 					"customer": entry["customer"]["tax_id"],
@@ -120,6 +120,8 @@ class FacturapiEmulator(Emulator):
 			return "cancel"
 		if method == "PUT":
 			return parts[-1] if len(parts) > 2 else "edit"
+		if len(parts) > 3:
+			return parts[2]
 		return "list" if len(parts) == 1 else "get" if len(parts) == 2 else parts[2]
 
 	def _route(self, operation, method, path, query, headers, body, fault):
@@ -188,6 +190,8 @@ class FacturapiEmulator(Emulator):
 			return self._cancel(entry, query)
 		if method == "GET" and len(parts) == 2 and parts[1] in ("pdf", "xml", "zip"):
 			return self._file(entry, parts[1])
+		if method == "GET" and parts[1:] == ["cancellation_receipt", "xml"]:
+			return self._acknowledgement(entry)
 		raise Refusal(404, "not_found", "Ruta no encontrada")
 
 	# -- issuing -----------------------------------------------------------------------------------------
@@ -277,12 +281,56 @@ class FacturapiEmulator(Emulator):
 		}
 		if data.get("global"):
 			entry["global"] = floats(data["global"])
+		if entry["type"] == "P":
+			self._as_payment(entry, data)
 		return entry
+
+	def _as_payment(self, entry, data):
+		"""A payment's own total is zero, and its currency XXX; what was paid is in the complement."""
+		payments = [payment for complement in data["complements"] for payment in complement["data"]]
+		paid = sum(
+			(
+				related["amount"] / related.get("exchange", Decimal(1))
+				for payment in payments
+				for related in payment["related_documents"]
+			),
+			Decimal(0),
+		)
+		entry.update(
+			total=0,
+			amount_due=0,
+			currency="XXX",
+			use="CP01",
+			payment_method=None,
+			complements=floats(data["complements"]),
+			total_payment_amount=plain_number(quantize(paid)),
+			target_invoice_ids=[
+				self._by_uuid(related["uuid"])["id"]
+				for payment in payments
+				for related in payment["related_documents"]
+			],
+		)
+
+	def _by_uuid(self, code):
+		return next(entry for entry in self.invoices.values() if entry["uuid"] == code)
+
+	def _count_payment(self, entry, sign):
+		"""Move the balances of the sales that a payment settles."""
+		for complement in entry["complements"]:
+			for payment in complement["data"]:
+				for related in payment["related_documents"]:
+					sale = self._by_uuid(related["uuid"])
+					due = Decimal(str(sale["amount_due"])) - sign * Decimal(str(related["amount"]))
+					sale["amount_due"] = plain_number(due)
+					ids = sale.setdefault("received_payment_ids", [])
+					ids.append(entry["id"]) if sign > 0 else ids.remove(entry["id"])
 
 	def _stamp(self, entry):
 		"""Give it what the tax authority gives: a UUID and seals, all recognisably made up."""
 		entry["status"] = "valid"
 		entry["uuid"] = str(uuid.uuid4()).upper()
+		if entry["type"] == "P":
+			self._count_payment(entry, 1)
 		seal = base64.b64encode(hashlib.sha512(entry["uuid"].encode()).digest()).decode()
 		entry["stamp"] = {
 			"signature": seal,
@@ -308,22 +356,33 @@ class FacturapiEmulator(Emulator):
 					self._stamp(entry)
 				else:
 					entry["status"] = "failed"
-				self.notify(
-					{
-						"id": uuid.uuid4().hex[:24],
-						"created_at": iso(self.clock.now()),
-						"livemode": entry["livemode"],
-						"organization": entry["organization"],
-						"type": "invoice.status_updated",
-						"data": {"type": "invoice", "object": public(entry)},
-					}
-				)
+				self._tell("invoice.status_updated", entry)
 		for entry in self.invoices.values():
 			asked = entry.get("cancellation", {}).get("requested_at")
 			if asked and entry["cancellation_status"] == "pending":
 				requested = datetime.fromisoformat(asked.replace("Z", "+00:00"))
 				if self.clock.now() >= requested + ACCEPTANCE:
 					self._settle_cancellation(entry, "accepted")
+					self._tell("invoice.cancellation_status_updated", entry)
+
+	def _tell(self, kind, entry):
+		self.notify(
+			{
+				"id": uuid.uuid4().hex[:24],
+				"created_at": iso(self.clock.now()),
+				"livemode": entry["livemode"],
+				"organization": entry["organization"],
+				"type": kind,
+				"data": {"type": "invoice", "object": public(entry)},
+			}
+		)
+
+	def answer_cancellation(self, invoice_id: str, outcome: str):
+		"""The receiver answers a request to cancel: "accepted" or "rejected"."""
+		with self.lock:
+			entry = self.invoices[invoice_id]
+			self._settle_cancellation(entry, outcome)
+			self._tell("invoice.cancellation_status_updated", entry)
 
 	# -- what was issued ---------------------------------------------------------------------------------
 
@@ -370,6 +429,12 @@ class FacturapiEmulator(Emulator):
 		substitution = query.get("substitution", [""])[0]
 		if motive == "01" and not substitution:
 			raise Refusal(400, "substitution_invoice_required", "El motivo 01 requiere substitution")
+		if motive == "01":
+			self._check_substitute(entry, substitution)
+		if entry.get("received_payment_ids"):
+			raise Refusal(
+				409, "invoice_not_cancelable", "Cancele primero los complementos de pago de la factura"
+			)
 		if entry["status"] != "valid" or entry["cancellation_status"] in ("pending", "verifying"):
 			raise Refusal(
 				409, "invoice_cancellation_in_progress", "La factura no está vigente o ya se cancela"
@@ -382,11 +447,50 @@ class FacturapiEmulator(Emulator):
 		self._settle_cancellation(entry, outcome)
 		return Answer(200, public(entry))
 
+	def _check_substitute(self, entry, substitution):
+		"""Motive 01: the substitute is valid and names this one with relation 04 (2.3)."""
+		found = [
+			other
+			for other in self.invoices.values()
+			if substitution in (other["id"], other["uuid"]) and other["uuid"]
+		]
+		if not found:
+			raise Refusal(400, "substitution_invoice_not_found", "No se encontró la factura que sustituye")
+		if found[0]["status"] == "canceled":
+			raise Refusal(400, "substitution_invoice_canceled", "La factura que sustituye está cancelada")
+		if not any(
+			related["relationship"] == "04" and entry["uuid"] in related["documents"]
+			for related in found[0]["related_documents"]
+		):
+			raise Refusal(
+				400,
+				"invoice_cancellation_not_allowed",
+				"La factura que sustituye no relaciona a esta con la clave 04",
+			)
+
+	def _acknowledgement(self, entry):
+		if entry["status"] != "canceled":
+			raise Refusal(
+				409, "invoice_cancellation_receipt_unavailable", "El acuse todavía no está disponible"
+			)
+		return Answer(
+			200,
+			(
+				'<?xml version="1.0" encoding="UTF-8"?>\n<!-- SANDBOX: SIN VALIDEZ FISCAL -->\n'
+				f'<Acuse xmlns="http://cancelacfd.sat.gob.mx" Fecha={attribute(entry["canceled_at"])} '
+				f"RfcEmisor={attribute(ISSUER['tax_id'])}><Folios><UUID>{entry['uuid']}</UUID>"
+				"<EstatusUUID>201</EstatusUUID></Folios></Acuse>\n"
+			).encode(),
+			content_type="application/xml",
+		)
+
 	def _settle_cancellation(self, entry, outcome):
 		entry["cancellation_status"] = outcome
 		entry["cancellation"].update(status=outcome, last_checked=iso(self.clock.now()))
 		if outcome == "accepted":
 			entry["status"], entry["canceled_at"] = "canceled", iso(self.clock.now())
+			if entry["type"] == "P":
+				self._count_payment(entry, -1)
 
 	def _file(self, entry, kind):
 		if entry["status"] not in ("valid", "canceled"):

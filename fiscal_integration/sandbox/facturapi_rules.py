@@ -32,6 +32,15 @@ PRODUCT = frozenset(
 TAX = frozenset("type rate factor withholding base ieps_mode".split())
 
 
+PAYMENT = frozenset(
+	"payment_form related_documents currency exchange date numOperacion rfcEmisorCtaOrd nomBancoOrdExt "
+	"ctaOrdenante rfcEmisorCtaBen ctaBeneficiario tipoCadPago certPago cadPago selloPago".split()
+)
+SETTLED = frozenset(
+	"uuid amount taxes taxability installment last_balance currency exchange folio_number series".split()
+)
+
+
 class Refusal(Exception):
 	"""An answer that is an error, in the documented body."""
 
@@ -52,7 +61,8 @@ class InvoiceRules:
 	"""Collects everything that is wrong with a request, as the API does."""
 
 	def __init__(self, data: dict, now: datetime, existing=()):
-		self.data, self.now, self.existing = data, now, existing
+		self.data, self.now = data, now
+		self.known = {entry["uuid"]: entry for entry in existing if entry.get("uuid")}
 		self.errors: list[dict] = []
 
 	def error(self, path, code, message, source="facturapi"):
@@ -79,7 +89,9 @@ class InvoiceRules:
 			self._customer(data["customer"], kind)
 		elif data.get("customer"):
 			self.error("customer", "not_found", "El cliente no existe")
-		if kind != "P":
+		if kind == "P":
+			self._payments(data.get("complements") or [])
+		else:
 			self._items(data.get("items"))
 			self._money(kind)
 		self._date()
@@ -226,6 +238,84 @@ class InvoiceRules:
 		if data.get("export") and not re.fullmatch("0[1-4]", str(data["export"])):
 			self.error("export", "invalid_value", "export va de 01 a 04")
 
+	def _payments(self, complements):
+		"""PaymentInput of 1.3: each related document with its balance, installment and taxes."""
+		for number, complement in enumerate(complements):
+			if complement.get("type") != "pago":
+				self.error(f"complements.{number}.type", "invalid_value", "El complemento debe ser pago")
+				continue
+			for index, payment in enumerate(complement.get("data") or []):
+				self._payment(payment, f"complements.{number}.data.{index}.")
+
+	def _payment(self, payment, path):
+		self._unknown(payment, PAYMENT, path)
+		if payment.get("payment_form") not in catalogs.PAYMENT_FORMS or payment["payment_form"] == "99":
+			self.error(f"{path}payment_form", "CRP20201", "La forma de pago no es válida", "sat")
+		currency, exchange = payment.get("currency") or "MXN", payment.get("exchange", Decimal(1))
+		if not isinstance(exchange, Decimal) or exchange <= 0 or (currency == "MXN" and exchange != 1):
+			self.error(f"{path}exchange", "invalid_value", "El tipo de cambio no es válido")
+		if payment.get("date") and datetime.fromisoformat(str(payment["date"])) > self.now + timedelta(
+			minutes=5
+		):
+			self.error(f"{path}date", "too_large", "La fecha de pago no puede ser futura")
+		related = payment.get("related_documents")
+		if not related:
+			self.error(f"{path}related_documents", "required", "related_documents es requerido")
+		balances: dict[str, tuple[Decimal, int]] = {}
+		for index, entry in enumerate(related or []):
+			self._settled(entry, currency, balances, f"{path}related_documents.{index}.")
+
+	def _settled(self, entry, currency, balances, path):
+		self._unknown(entry, SETTLED, path)
+		for name in ("uuid", "amount", "taxes", "installment", "last_balance"):
+			if entry.get(name) is None:
+				self.error(path + name, "required", f"{name} es requerido")
+				return
+		own = entry.get("currency") or "MXN"
+		if own != currency and not entry.get("exchange"):
+			self.error(f"{path}exchange", "required", "exchange es requerido entre monedas distintas")
+		sale = self.known.get(entry["uuid"])
+		if not sale or sale["status"] != "valid" or sale["payment_method"] != "PPD":
+			self.error(f"{path}uuid", "not_found", "No es un ingreso vigente con método PPD")
+			return
+		if sale["currency"] != own:
+			self.error(f"{path}currency", "CRP20235", "La moneda no es la del documento relacionado", "sat")
+		if sale["customer"]["tax_id"] != self.data["customer"].get("tax_id", sale["customer"]["tax_id"]):
+			self.error(f"{path}uuid", "not_allowed", "El documento es de otro receptor")
+		due, paid = balances.get(
+			entry["uuid"], (Decimal(str(sale["amount_due"])), len(sale.get("received_payment_ids") or []))
+		)
+		if entry["last_balance"] != due:
+			self.error(f"{path}last_balance", "invalid_value", f"El saldo anterior es {due}")
+		if entry["installment"] != paid + 1:
+			self.error(f"{path}installment", "invalid_value", f"La parcialidad es {paid + 1}")
+		if entry["amount"] <= 0 or entry["amount"] > due:
+			self.error(
+				f"{path}amount",
+				"amount_exceeds_related_document_balance",
+				"El importe excede el saldo del documento relacionado",
+			)
+		balances[entry["uuid"]] = (due - entry["amount"], paid + 1)
+		share = entry["amount"] / Decimal(str(sale["total"]))
+		wanted = {}
+		for item in sale["items"]:
+			product = item["product"]
+			net = Decimal(str(product["price"])) * Decimal(str(item.get("quantity", 1)))
+			net -= Decimal(str(item.get("discount", 0)))
+			for tax in product.get("taxes") or ():
+				kind = (tax["type"], Decimal(str(tax["rate"])), tax.get("withholding", False))
+				wanted[kind] = wanted.get(kind, ZERO) + net * share
+		given = {
+			(tax["type"], tax["rate"], tax.get("withholding", False)): tax.get("base", ZERO)
+			for tax in entry["taxes"]
+		}
+		if set(given) != set(wanted):
+			self.error(f"{path}taxes", "CRP20240", "Los impuestos no son los del documento", "sat")
+		for kind, base in wanted.items():
+			# The base of a tax over an excise is larger, by what the excise is.
+			if kind in given and not base - Decimal("0.01") <= given[kind] <= base * 2 + Decimal("0.01"):
+				self.error(f"{path}taxes", "CRP20241", "La base no es proporcional al pago", "sat")
+
 	def _date(self):
 		given = self.data.get("date")
 		if not given:
@@ -242,7 +332,7 @@ class InvoiceRules:
 			self.error("date", "too_small", "La fecha no puede tener más de 72 horas")
 
 	def _references(self):
-		known = {entry["uuid"]: entry for entry in self.existing if entry.get("uuid")}
+		known = self.known
 		for index, related in enumerate(self.data.get("related_documents") or []):
 			path = f"related_documents.{index}."
 			if not re.fullmatch("0[1-9]", str(related.get("relationship") or "")):

@@ -26,6 +26,7 @@ Object.assign(fiscal_integration.data, {
 	async show(frm) {
 		if (!frm.fields_dict.fiscal_data_section) return;
 		const form = await this.form_of(frm.doc.company, frm.doctype);
+		this.show_substitutes(frm, form);
 		const asks = Boolean(form.receiver_kinds && form.receiver_kinds.length);
 		frm.fiscal_form = asks ? form : null;
 		frm.set_df_property("fiscal_data_section", "hidden", asks ? 0 : 1);
@@ -41,6 +42,15 @@ Object.assign(fiscal_integration.data, {
 			frm.add_custom_button(__("Look Up RUC"), () => this.look_up(frm), __("Fiscal"));
 		}
 		await this.show_customer(frm);
+	},
+
+	// Where the provider can be told which document a sale takes the place of.
+	show_substitutes(frm, form) {
+		frm.set_df_property("fiscal_substitutes", "hidden", form.substitutes ? 0 : 1);
+		frm.set_query("fiscal_substitutes", () => ({
+			query: "fiscal_integration.api.search_documents",
+			filters: { company: frm.doc.company, reference_doctype: frm.doctype },
+		}));
 	},
 
 	asks(form, code, what) {

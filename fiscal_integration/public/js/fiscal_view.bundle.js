@@ -2,6 +2,10 @@
 frappe.provide("fiscal_integration.view");
 
 Object.assign(fiscal_integration.view, {
+	// Seconds between two looks while something goes on by itself; the last one repeats.
+	WAITS: [2, 3, 5, 10, 20, 30],
+	watchers: new Set(),
+
 	async load(doctype, name) {
 		const answer = await frappe.call({
 			method: "fiscal_integration.api.fiscal_view",
@@ -14,7 +18,8 @@ Object.assign(fiscal_integration.view, {
 		const escape = frappe.utils.escape_html;
 		const lines = [
 			`<span class="indicator-pill ${view.colour}">${__(view.status)}</span>`,
-			`<p class="text-muted">${escape(view.meaning)}</p>`,
+			`<p class="text-muted mt-2">${escape(view.meaning)}</p>`,
+			this.id(view),
 		];
 		if (view.needs_attention) {
 			lines.push(`<p class="fiscal-todo"><b>${escape(view.todo)}</b></p>`);
@@ -29,7 +34,8 @@ Object.assign(fiscal_integration.view, {
 		}
 		if (view.error) {
 			const text = escape(view.error).replace(/\n/g, "<br>");
-			lines.push(`<p class="text-danger fiscal-error">${text}</p>`);
+			const colour = view.needs_attention ? "text-danger" : "text-muted";
+			lines.push(`<p class="${colour} fiscal-error">${text}</p>`);
 		}
 		if (view.provider_down) {
 			lines.push(
@@ -43,7 +49,8 @@ Object.assign(fiscal_integration.view, {
 		}
 		if (view.stamps && view.stamps.length) {
 			const rows = view.stamps.map(
-				([key, value]) => `<tr><td>${escape(__(frappe.unscrub(key)))}</td><td>${escape(value)}</td></tr>`
+				([key, value]) => `<tr style="vertical-align: top"><td class="pr-3">${escape(__(frappe.unscrub(key)))}</td>
+					<td style="overflow-wrap: anywhere">${escape(value)}</td></tr>`
 			);
 			lines.push(`<table class="fiscal-stamps text-muted small">${rows.join("")}</table>`);
 		}
@@ -57,15 +64,102 @@ Object.assign(fiscal_integration.view, {
 				}</p>`
 			);
 		}
-		if (view.next_attempt) {
-			lines.push(
-				`<p class="text-muted">${__("Next step: {0}", [
-					frappe.datetime.str_to_user(view.next_attempt),
-				])}</p>`
-			);
-		}
+		const next = this.next(view);
+		if (next) lines.push(`<p class="text-muted fiscal-next">${next}</p>`);
+		lines.push(this.timeline(view));
 		return `<div class="fiscal-view">${lines.join("")}</div>`;
 	},
+
+	// The little that a till has room for.
+	summary(view) {
+		const escape = frappe.utils.escape_html;
+		const next = this.next(view);
+		return `<div class="fiscal-summary d-flex justify-content-between" style="gap: 15px">
+			<div style="min-width: 0">
+				<span class="indicator-pill whitespace-nowrap ${view.colour}">${__(view.status)}</span>
+				<p class="text-muted small mt-2 mb-1">${escape(view.meaning)}</p>
+				${view.needs_attention && view.error ? `<p class="text-danger small mb-1">${escape(view.error)}</p>` : ""}
+				${next ? `<p class="text-muted small mb-1">${next}</p>` : ""}
+				${this.id(view)}
+			</div>
+			${view.qr_image ? `<div style="flex: none">${this.qr(view.qr_image)}</div>` : ""}
+		</div>`;
+	},
+
+	// Of a document that is not the sale's yet, or was refused, there is no id to hand out.
+	id(view) {
+		if (!view.fields.fiscal_id) return "";
+		const id = frappe.utils.escape_html(view.fields.fiscal_id);
+		return `<p class="fiscal-id-line"><code style="overflow-wrap: anywhere">${id}</code>
+			<button type="button" class="btn btn-xs btn-default fiscal-copy" data-text="${id}"
+				title="${__("Copy the fiscal id")}" aria-label="${__("Copy the fiscal id")}">
+				${frappe.utils.icon("duplicate", "xs")}
+			</button></p>`;
+	},
+
+	// What happens next by itself, and when.
+	next(view) {
+		if (!view.next_attempt) return "";
+		if (view.next_due) return __("It is its turn as soon as a worker is free.");
+		const when = `<b>${frappe.datetime.str_to_user(view.next_attempt)}</b>`;
+		if (view.status === "Queued") return __("It is sent at {0}.", [when]);
+		if (view.status === "Sending") return __("If no answer has come by {0}, the provider is asked.", [when]);
+		return __("The provider is asked again at {0}.", [when]);
+	},
+
+	// What was exchanged and what people did, the newest first.
+	timeline(view) {
+		if (!view.timeline.length) return "";
+		const escape = frappe.utils.escape_html;
+		const rows = view.timeline.map((entry) => {
+			const [colour, outcome] = this.outcome(entry);
+			const what = escape(this.operation(entry.operation));
+			const title = entry.name
+				? `<a href="/app/integration-request/${encodeURIComponent(entry.name)}">${what}</a>`
+				: what;
+			const more = [
+				frappe.datetime.str_to_user(entry.at),
+				outcome,
+				entry.exchange ? __("{0} s", [format_number(entry.seconds || 0, null, 2)]) : "",
+				escape(entry.who),
+			];
+			return `<li class="fiscal-attempt mb-2"><span class="indicator ${colour}">${title}</span>
+				<div class="text-muted small" style="padding-left: 14px">${more.filter(Boolean).join(" · ")}</div></li>`;
+		});
+		const left = view.timeline_total - view.timeline.length;
+		if (left > 0) rows.push(`<li class="text-muted small">${__("And {0} earlier ones.", [left])}</li>`);
+		return `<div class="fiscal-timeline mt-4"><h6 class="text-muted">${__("What Happened")}</h6>
+			<ul class="list-unstyled">${rows.join("")}</ul></div>`;
+	},
+
+	operation(key) {
+		const words = {
+			issue: __("Sent to the provider"),
+			reconcile: __("Asked whether it was issued"),
+			cancel: __("Cancellation asked for"),
+			pdf: __("PDF fetched"),
+			xml: __("XML fetched"),
+			token: __("Logged in at the provider"),
+			retry: __("Sent again by hand"),
+			"take over": __("Taken over by hand"),
+			ask: __("Asked by hand"),
+			"request cancellation": __("Cancellation requested by hand"),
+			"send to review": __("Sent to review"),
+		};
+		return words[key] || frappe.unscrub(key || "");
+	},
+
+	// Colour and words of what came of an exchange. What people did needs none.
+	outcome(entry) {
+		if (!entry.exchange) return ["blue", ""];
+		if (entry.ok) return ["green", __("answered (HTTP {0})", [entry.http_status])];
+		if (!entry.http_status) return ["orange", __("no answer")];
+		if (entry.http_status >= 500) {
+			return ["orange", __("error at the provider (HTTP {0})", [entry.http_status])];
+		}
+		return ["red", __("refused (HTTP {0})", [entry.http_status])];
+	},
+
 
 	// As large as its modules need to be read off a screen: a long address makes many of them.
 	qr(image) {
@@ -74,14 +168,36 @@ Object.assign(fiscal_integration.view, {
 			onload="this.style.width = Math.min(Math.max(this.naturalWidth / 2, 160), 400) + 'px'">`;
 	},
 
+	// Ours under Fiscal, those of the state before taken away.
 	buttons(frm, doctype, name, view) {
+		this.remove_buttons(frm);
+		const others = new Set(Object.keys(frm.custom_buttons));
+		this.add_buttons(frm, doctype, name, view);
+		frm.fiscal_buttons = Object.keys(frm.custom_buttons).filter((label) => !others.has(label));
+	},
+
+	remove_buttons(frm) {
+		const group = __("Fiscal");
+		for (const label of frm.fiscal_buttons || []) {
+			frm.remove_custom_button(label, group);
+			delete frm.custom_buttons[label];
+			// The same once more, in the menu of small screens.
+			frm.page.menu
+				.find(".user-action")
+				.filter((_, item) => $(item).find(".menu-item-label").text() === `${group} > ${label}`)
+				.remove();
+		}
+		frm.fiscal_buttons = [];
+	},
+
+	add_buttons(frm, doctype, name, view) {
 		const group = __("Fiscal");
 		const act = (method, args, message) => async () => {
 			await frappe.call({ method: `fiscal_integration.api.${method}`, args, freeze: true });
 			frappe.show_alert({ message, indicator: "blue" });
-			frm.reload_doc();
+			this.show_again(frm);
 		};
-		const labels = { pdf: __("Download Fiscal PDF"), xml: __("Download Fiscal XML") };
+		const labels = { pdf: __("Download Fiscal PDF"), xml: __("Download Fiscal XML"), acknowledgement: __("Download Cancellation Receipt") };
 		for (const kind of view.downloads) {
 			frm.add_custom_button(
 				labels[kind],
@@ -102,7 +218,7 @@ Object.assign(fiscal_integration.view, {
 				__("Send Again"),
 				() => {
 					const send = act("retry", { document: view.name }, __("Queued again"));
-					if (view.status !== "Needs Review") return send();
+					if (view.status !== "Needs Review" || view.reviewed) return send();
 					frappe.confirm(
 						__(
 							"The provider holds something for this invoice. Sending again may issue it twice. Are you sure that what it holds is not this sale?"
@@ -116,31 +232,14 @@ Object.assign(fiscal_integration.view, {
 		if (view.can_cancel) {
 			frm.add_custom_button(
 				__("Cancel Fiscal Document"),
-				() =>
-					frappe.prompt(
-						[
-							{
-								fieldname: "explanation",
-								fieldtype: "HTML",
-								options: `<p>${__(
-									"Only for a sale that did not take place. It cannot be undone, and the invoice can be cancelled afterwards."
-								)}</p>`,
-							},
-							{
-								fieldname: "reason",
-								fieldtype: "Small Text",
-								label: __("Reason for the Authority"),
-								reqd: 1,
-							},
-						],
-						async ({ reason }) => {
-							await act("cancel", { document: view.name, reason }, __("The cancellation was requested"))();
-						},
-						__("Cancel Fiscal Document {0}", [view.fiscal_id]),
-						__("Ask the Authority")
-					),
+				() => this.ask_to_cancel(frm, view, act),
 				group
 			);
+		}
+		if (view.cancellation && view.cancellation.status === "Cancelled" && frm.doctype !== "Fiscal Document") {
+			if (frm.doc.docstatus === 1 && frm.perm[0].cancel) {
+				frm.add_custom_button(__("Cancel {0}", [__(frm.doctype)]), () => frm.savecancel(), group);
+			}
 		}
 		if (view.can_take_over) {
 			frm.add_custom_button(
@@ -156,6 +255,12 @@ Object.assign(fiscal_integration.view, {
 				group
 			);
 		}
+		if (view.can_mail) {
+			frm.add_custom_button(__("Send by E-mail"), () => this.ask_for_address(frm, doctype, name), group);
+		}
+		if (view.can_review) {
+			frm.add_custom_button(__("Send to Review"), () => this.ask_for_reason(view, act), group);
+		}
 		if (view.can_ask) {
 			frm.add_custom_button(
 				__("Ask the Provider"),
@@ -165,13 +270,214 @@ Object.assign(fiscal_integration.view, {
 		}
 	},
 
-	follow(frm) {
-		if (frm.fiscal_following) return;
-		frm.fiscal_following = true;
+	// Why a document is to be cancelled: a motive of the authority's list, or words.
+	async ask_to_cancel(frm, view, act) {
+		const answer = await frappe.call({
+			method: "fiscal_integration.api.cancel_form",
+			args: { document: view.name },
+		});
+		const { motives, substitutes, cancel_source } = answer.message;
+		const with_substitute = motives.filter((motive) => motive.substitute).map((motive) => motive.code);
+		frappe.prompt(
+			[
+				{
+					fieldname: "explanation",
+					fieldtype: "HTML",
+					options: `<p>${__("The authority decides, and it cannot be undone.")}</p>`,
+				},
+				{
+					fieldname: "motive",
+					fieldtype: "Select",
+					label: __("Motive"),
+					options: motives.map(({ code, label }) => ({ value: code, label })),
+					reqd: motives.length ? 1 : 0,
+					hidden: motives.length ? 0 : 1,
+				},
+				{
+					fieldname: "substitute",
+					fieldtype: "Link",
+					options: "Fiscal Document",
+					label: __("Document That Takes Its Place"),
+					description: __("Issued already, and naming this one as the document whose place it takes."),
+					get_query: () => ({
+						query: "fiscal_integration.api.search_documents",
+						filters: substitutes,
+					}),
+					depends_on: `eval:${JSON.stringify(with_substitute)}.includes(doc.motive)`,
+					mandatory_depends_on: `eval:${JSON.stringify(with_substitute)}.includes(doc.motive)`,
+				},
+				{
+					fieldname: "reason",
+					fieldtype: "Small Text",
+					label: motives.length ? __("Note") : __("Reason for the Authority"),
+					reqd: motives.length ? 0 : 1,
+				},
+				{
+					fieldname: "cancel_source",
+					fieldtype: "Check",
+					label: __("Cancel the document in ERPNext too, as soon as the authority has agreed"),
+					default: cancel_source ? 1 : 0,
+					hidden: cancel_source ? 0 : 1,
+				},
+			],
+			(values) => act("cancel", { document: view.name, ...values }, __("The cancellation was requested"))(),
+			__("Cancel Fiscal Document {0}", [view.fiscal_id]),
+			__("Ask the Authority")
+		);
+	},
+
+	async ask_for_address(frm, doctype, name) {
+		const proposed = await frappe.xcall("fiscal_integration.api.mail_address", { doctype, name });
+		frappe.prompt(
+			[
+				{
+					fieldname: "recipients",
+					fieldtype: "Data",
+					label: __("To"),
+					description: __("Several addresses with commas between them."),
+					default: proposed,
+					reqd: 1,
+				},
+			],
+			async ({ recipients }) => {
+				const answer = await frappe.call({
+					method: "fiscal_integration.api.send_mail",
+					args: { doctype, name, recipients },
+					freeze: true,
+					freeze_message: __("Fetching the files…"),
+				});
+				this.show_activity(frm);
+				frappe.show_alert({
+					message: __("On its way to {0}", [frappe.utils.escape_html(answer.message.join(", "))]),
+					indicator: "green",
+				});
+			},
+			__("E-mail the Fiscal Document of {0}", [name]),
+			__("Send")
+		);
+	},
+
+	ask_for_reason(view, act) {
+		frappe.prompt(
+			[
+				{
+					fieldname: "explanation",
+					fieldtype: "HTML",
+					options: `<p>${__("It goes no further by itself until a person decides.")}</p>`,
+				},
+				{ fieldname: "reason", fieldtype: "Small Text", label: __("Why"), reqd: 1 },
+			],
+			({ reason }) => act("send_to_review", { document: view.name, reason }, __("Sent to review"))(),
+			__("Send to Review"),
+			__("Send to Review")
+		);
+	},
+
+	// -- live ----------------------------------------------------------------------------------------------
+
+	// The form as it is now. What somebody is entering in an invoice stays.
+	show_again(frm) {
+		if (frm.doctype === "Fiscal Document") return frm.reload_doc();
+		this.show_activity(frm);
+		return fiscal_integration.invoice.show(frm);
+	},
+
+	// Comments and mails that were just added.
+	async show_activity(frm) {
+		const { doctype, docname: name } = frm;
+		const answer = await frappe.call({ method: "frappe.desk.form.load.get_docinfo", args: { doctype, name } });
+		frappe.model.sync_docinfo(answer);
+		if (frm.docname === name && frm.timeline) frm.timeline.refresh();
+	},
+
+	// Keep what the form shows up to date for as long as it is looked at.
+	follow(frm, view) {
+		const { doctype, docname, doc } = frm;
+		const own = doctype === "Fiscal Document";
+		if (frm.fiscal_watch) frm.fiscal_watch.stop();
+		frm.fiscal_watch = this.watch({
+			doctype: own ? doc.reference_doctype : doctype,
+			name: own ? doc.reference_name : docname,
+			view,
+			alive: () => cur_frm === frm && frm.docname === docname && frm.$wrapper.is(":visible"),
+			changed: (now) => (own ? frm.reload_doc() : fiscal_integration.invoice.draw(frm, now)),
+		});
+	},
+
+	// Call `changed` with the new view of an invoice whenever it changes, until `alive` denies or stop() is called:
+	// when realtime tells so, and by looking now and then while something goes on by itself, since realtime may not
+	// run. Without the `view` that is known already, the first one only is what others are compared with.
+	watch({ doctype, name, view, alive, changed, waits = this.WAITS }) {
+		const realtime = frappe.realtime;
+		const room = `${doctype}:${name}`;
+		const joined = Boolean(realtime.open_docs && realtime.open_docs.has(room));
+		let known = view;
+		let tries = 0;
+		let timer = null;
+		let looking = false;
+		const watcher = { doctype, name, stopped: false };
+
+		const wait = () => {
+			if (watcher.stopped || (known && !known.goes_on)) return;
+			let seconds = waits[Math.min(tries++, waits.length - 1)];
+			const told = realtime.socket && realtime.socket.connected && realtime.open_docs.has(room);
+			if (told && waits === this.WAITS) seconds = waits[waits.length - 1];
+			timer = setTimeout(watcher.look, seconds * 1000);
+		};
+		watcher.look = async () => {
+			clearTimeout(timer);
+			if (watcher.stopped || looking) return;
+			if (!alive()) return watcher.stop();
+			if (document.hidden) return wait();
+			looking = true;
+			const now = await this.ask(doctype, name);
+			looking = false;
+			if (watcher.stopped) return;
+			if (!alive()) return watcher.stop();
+			const differs = now && known !== undefined && JSON.stringify(now) !== JSON.stringify(known);
+			known = now || known;
+			if (differs) changed(now);
+			wait();
+		};
+		watcher.stop = () => {
+			watcher.stopped = true;
+			clearTimeout(timer);
+			this.watchers.delete(watcher);
+			if (!joined && realtime.socket) realtime.doc_unsubscribe(doctype, name);
+		};
+		this.listen();
+		if (!joined && realtime.socket) realtime.doc_subscribe(doctype, name);
+		this.watchers.add(watcher);
+		wait();
+		return watcher;
+	},
+
+	listen() {
+		if (this.listening) return;
+		this.listening = true;
 		frappe.realtime.on("fiscal_document_update", (update) => {
-			if (update.doctype === frm.doctype && update.name === frm.docname && !frm.is_dirty()) {
-				frm.reload_doc();
+			for (const watcher of this.watchers) {
+				if (watcher.doctype === update.doctype && watcher.name === update.name) watcher.look();
 			}
 		});
 	},
+
+	// The view without a word to the user when it cannot be had just now: it is asked for again.
+	async ask(doctype, name) {
+		const args = new URLSearchParams({ doctype, name });
+		try {
+			const answer = await fetch(`/api/method/fiscal_integration.api.fiscal_view?${args}`, {
+				headers: { Accept: "application/json", "X-Frappe-CSRF-Token": frappe.csrf_token },
+			});
+			return answer.ok ? (await answer.json()).message : null;
+		} catch (error) {
+			return null;
+		}
+	},
 });
+
+$(document)
+	.off("click.fiscal")
+	.on("click.fiscal", ".fiscal-copy", (event) => {
+		frappe.utils.copy_to_clipboard(event.currentTarget.dataset.text);
+	});

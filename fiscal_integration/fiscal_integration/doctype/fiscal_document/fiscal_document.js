@@ -2,6 +2,19 @@ frappe.ui.form.on("Fiscal Document", {
 	async refresh(frm) {
 		frm.disable_save();
 		if (frm.is_new()) return;
+		frm.add_custom_button(__("Verify Record"), async () => {
+			const answer = await frappe.call({
+				method: "fiscal_integration.api.verify_record",
+				type: "GET",
+				args: { document: frm.doc.name },
+				freeze: true,
+			});
+			const { unbroken, title, message } = answer.message;
+			frappe.msgprint({ title, message, indicator: unbroken ? "green" : "red" });
+		});
+		frm.add_custom_button(__("Audit Trail"), () =>
+			frappe.set_route("query-report", "Fiscal Audit Trail", { fiscal_document: frm.doc.name })
+		);
 		await frappe.require("fiscal_view.bundle.js");
 		fiscal_integration.view.follow(frm);
 		const { reference_doctype, reference_name } = frm.doc;

@@ -19,7 +19,7 @@ class FiscalDocument(Document):
 		)
 
 	def on_trash(self):
-		if self.status != lifecycle.QUEUED or self.attempts:
+		if self.status != lifecycle.QUEUED or self.attempts or self.exchange_count:
 			frappe.throw(
 				_("The fiscal document of {0} is kept: it was sent.").format(self.reference_name),
 				frappe.PermissionError,

@@ -1,0 +1,192 @@
+"""The global invoice: one document for the walk-in sales of a period that have none of their own (mexico.md 2.6).
+
+The sales are submitted as ever and marked as not in need of a document; a person collects those of a day, week or
+month into a Fiscal Global Invoice, whose own document then stands for all of them.
+"""
+
+from calendar import monthrange
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+
+import frappe
+from frappe import _
+from frappe.utils import getdate
+
+from fiscal_integration import connection, mapping
+from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.fiscal.errors import MappingError
+from fiscal_integration.fiscal.invoice import DocumentKind, Invoice, Line, Party, Payment, Period
+from fiscal_integration.fiscal.money import MICRO, ZERO, decimal, quantize
+
+DOCTYPE = "Fiscal Global Invoice"
+SALE = "Fiscal Global Invoice Sale"
+NOT_REQUIRED = "Not Required"
+COVERED = "In Global Invoice"
+PERIODS = {
+	"Day": "day",
+	"Week": "week",
+	"Fortnight": "fortnight",
+	"Month": "month",
+	"Two Months": "two_months",
+}
+
+
+def period_of(periodicity: str, day: date) -> tuple[date, date]:
+	"""First and last day of the period that `day` lies in."""
+	if periodicity == "Week":
+		start = day - timedelta(days=day.weekday())
+		return start, start + timedelta(days=6)
+	if periodicity == "Fortnight":
+		end = monthrange(day.year, day.month)[1]
+		return (
+			(day.replace(day=1), day.replace(day=15))
+			if day.day < 16
+			else (day.replace(day=16), day.replace(day=end))
+		)
+	if periodicity == "Month":
+		return day.replace(day=1), day.replace(day=monthrange(day.year, day.month)[1])
+	if periodicity == "Two Months":
+		first = day.month - (day.month + 1) % 2
+		return date(day.year, first, 1), date(day.year, first + 1, monthrange(day.year, first + 1)[1])
+	return day, day
+
+
+def told_as(periodicity: str, end: date) -> Period:
+	"""The period in the authority's words: months 01 to 12, and 13 to 18 for two at a time (mexico.md 1.3)."""
+	months = 12 + (end.month + 1) // 2 if periodicity == "Two Months" else end.month
+	return Period(PERIODS[periodicity], f"{months:02d}", end.year)
+
+
+def open_sales(company: str, start: date, end: date) -> list[dict]:
+	"""The sales and returns of these days that no document stands for, the oldest first.
+
+	Only what the check at submit found to belong into a global invoice: `fiscal_status` says so.
+	"""
+	found = []
+	for doctype in ("POS Invoice", "Sales Invoice"):
+		found += [
+			{"reference_doctype": doctype, **row}
+			for row in frappe.get_all(
+				doctype,
+				{
+					"company": company,
+					"docstatus": 1,
+					"posting_date": ("between", [start, end]),
+					"fiscal_status": NOT_REQUIRED,
+				},
+				["name as reference_name", "posting_date", "grand_total as total", "return_against"],
+				order_by="posting_date asc, posting_time asc, name asc",
+			)
+		]
+	taken = set(
+		frappe.get_all(
+			SALE, {"claim": ("in", [claim_of(row) for row in found] or [""])}, pluck="claim", order_by=""
+		)
+	)
+	return [row for row in found if claim_of(row) not in taken]
+
+
+def claim_of(row) -> str:
+	"""What is unique over all global invoices in force."""
+	return f"{row['reference_doctype']}:{row['reference_name']}"
+
+
+def to_invoice(doc, payment_code=lambda mode: "") -> Invoice:
+	"""`doc` (Fiscal Global Invoice) as a fiscal.Invoice: a line for each sale and kind of taxes, returns taken off."""
+	groups: dict[str, dict] = {}
+	paid: dict[tuple, Payment] = {}
+	for row in doc.sales:
+		sale = mapping.to_invoice(frappe.get_doc(row.reference_doctype, row.reference_name), payment_code)
+		sign = Decimal(-1) if sale.kind is DocumentKind.CREDIT_NOTE else Decimal(1)
+		number = row.return_against or row.reference_name
+		_add(groups.setdefault(number, {}), sale, sign)
+		for payment in sale.payments:
+			key = (payment.kind, payment.code)
+			known = paid.get(key)
+			amount = sign * payment.amount + (known.amount if known else ZERO)
+			paid[key] = replace(payment, amount=amount)
+	lines = [
+		Line(
+			description="Venta",
+			quantity=Decimal(1),
+			unit_price=line.net,
+			net=line.net,
+			code=number[:100],
+			unit_code="ACT",
+			unit="Actividad",
+			product_code="01010101",
+			treatment=line.treatment,
+			taxes=line.taxes,
+			row=index,
+		)
+		for index, (number, kinds) in enumerate(groups.items(), 1)
+		for line in kinds.values()
+		if line.net
+	]
+	if any(line.net < 0 for line in lines):
+		raise MappingError(
+			[_("More was returned of a sale than sold in this period. Collect the sales again.")]
+		)
+	company_currency = frappe.get_cached_value("Company", doc.company, "default_currency")
+	return Invoice(
+		doctype=doc.doctype,
+		name=doc.name,
+		kind=DocumentKind.INVOICE,
+		issued_at=mapping.posted_at(doc),
+		issuer=mapping.issuer_of(doc.company),
+		receiver=Party(_("General public"), walk_in=True, country=connection.country_code(doc.company)),
+		currency=doc.currency or company_currency,
+		company_currency=company_currency,
+		lines=tuple(lines),
+		total=quantize(decimal(doc.grand_total)),
+		payments=tuple(payment for payment in paid.values() if payment.amount > 0),
+		period=told_as(doc.periodicity, getdate(doc.to_date)),
+	)
+
+
+def _add(kinds: dict, sale: Invoice, sign: Decimal):
+	"""Add a sale's lines to those of its number, by their taxes, so that they make the sale's total exactly."""
+	lines = list(sale.lines)
+	exact = sum((line.net + _taxes(line) for line in lines), ZERO)
+	largest = max(range(len(lines)), key=lambda index: lines[index].net)
+	line = lines[largest]
+	factor = (line.net + _taxes(line)) / line.net if line.net else Decimal(1)
+	# What rounding to cents made of the whole sale goes where it weighs least.
+	lines[largest] = replace(line, net=line.net + (sale.total - exact) / factor)
+	for line in lines:
+		kind = str(
+			[(tax.category, tax.rate, tax.withheld, tax.on_top_of_excise) for tax in line.taxes]
+			+ [line.treatment]
+		)
+		known = kinds.get(kind)
+		net = quantize(sign * line.net + (known.net if known else ZERO), MICRO)
+		taxes = tuple(replace(tax, base=net, amount=quantize(net * tax.rate, MICRO)) for tax in line.taxes)
+		kinds[kind] = replace(line, net=net, taxes=taxes)
+
+
+def _taxes(line: Line) -> Decimal:
+	return sum((-tax.amount if tax.withheld else tax.amount for tax in line.taxes), ZERO)
+
+
+def show_on_sales(row):
+	"""Tell the sales of a global invoice what became of its Fiscal Document `row`."""
+	issued = row.status == lifecycle.ISSUED and row.cancellation_status != lifecycle.CANCELLED
+	values = {
+		"fiscal_status": COVERED if issued else NOT_REQUIRED,
+		"fiscal_id": row.fiscal_id if issued else None,
+		"fiscal_authorization": row.authorization_number if issued else None,
+		"fiscal_authorized_at": row.authorized_at if issued else None,
+	}
+	for doctype in ("POS Invoice", "Sales Invoice"):
+		names = frappe.get_all(
+			SALE, {"parent": row.reference_name, "reference_doctype": doctype}, pluck="reference_name"
+		)
+		if names:
+			frappe.db.set_value(doctype, {"name": ("in", names)}, values, update_modified=False)
+
+
+def holding(doctype: str, name: str) -> str | None:
+	"""The global invoice in force that a sale is part of."""
+	claim = claim_of({"reference_doctype": doctype, "reference_name": name})
+	return frappe.db.get_value(SALE, {"claim": claim}, "parent")

@@ -1,0 +1,265 @@
+"""Payment Entry -> fiscal.Invoice: what a payment settles of sales on credit that have fiscal documents.
+
+Installment and balance of each sale follow from the documents of its earlier payments, in the order in which
+those were issued; so whoever freezes one holds a lock on the sale's Fiscal Document meanwhile.
+"""
+
+from datetime import datetime, time
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import frappe
+from frappe import _
+from frappe.utils import get_system_timezone, getdate, now_datetime
+
+from fiscal_integration import connection
+from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.fiscal.errors import MappingError
+from fiscal_integration.fiscal.invoice import DocumentKind, Invoice, Payment, Settlement
+from fiscal_integration.fiscal.money import CENT, ZERO, decimal, quantize
+
+DOCTYPE = "Payment Entry"
+SETTLEMENT = "Fiscal Document Settlement"
+DOCUMENT = "Fiscal Document"
+GONE = (lifecycle.REJECTED, lifecycle.FAILED, lifecycle.WITHDRAWN)
+"""A payment's document in one of these settles nothing (yet)."""
+EXCHANGE_DIGITS = Decimal(1).scaleb(-10)
+
+
+def wants_document(doc) -> bool:
+	"""Whether this Payment Entry settles a sale whose document says that it is paid later.
+
+	Only where the company's provider has documents of payments. A sale that is not issued yet counts: when its
+	document turns out to be of a sale paid at once, the payment's is withdrawn.
+	"""
+	if doc.payment_type != "Receive" or doc.party_type != "Customer":
+		return False
+	record = connection.record_for(doc.company)
+	if not record or not record.provider_class.capabilities.payments:
+		return False
+	return any(_sales_of(row, record.provider_class) for row in doc.references)
+
+
+def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice:
+	"""`doc` as a fiscal.Invoice of the kind PAYMENT; `lock` holds the sales until the transaction's end.
+
+	Raises MappingError with what cannot be expressed.
+	"""
+	from fiscal_integration import mapping
+
+	record = connection.record_for(doc.company)
+	company_currency = frappe.get_cached_value("Company", doc.company, "default_currency")
+	if not doc.mode_of_payment:
+		raise MappingError([_("Choose the mode of payment: the authority is told how the invoice was paid.")])
+	settles = tuple(_settlements(doc, record.provider_class, company_currency, lock))
+	total = sum((entry.amount / entry.exchange_rate for entry in settles), ZERO)
+	receiver = None
+	if settles:
+		receiver = mapping.receiver_of(frappe.get_doc(settles[0].doctype, settles[0].name))
+	return Invoice(
+		doctype=doc.doctype,
+		name=doc.name,
+		kind=DocumentKind.PAYMENT,
+		issued_at=paid_at(doc),
+		issuer=mapping.issuer_of(doc.company),
+		receiver=receiver or mapping.receiver_of(frappe._dict(customer=doc.party, company=doc.company)),
+		currency=doc.paid_to_account_currency or company_currency,
+		company_currency=company_currency,
+		exchange_rate=decimal(doc.target_exchange_rate or 1),
+		lines=(),
+		total=quantize(total),
+		payments=(
+			Payment(
+				mapping.payment_kind(doc.mode_of_payment),
+				quantize(total),
+				payment_code(doc.mode_of_payment),
+				doc.mode_of_payment,
+			),
+		),
+		settles=settles,
+		payment_reference=(doc.get("reference_no") or "").strip(),
+	)
+
+
+def paid_at(doc) -> datetime:
+	"""Noon of the posting date, since ERPNext keeps no time of a payment; the present where that is still to come."""
+	noon = datetime.combine(getdate(doc.posting_date), time(12))
+	return min(noon, now_datetime().replace(microsecond=0)).replace(tzinfo=ZoneInfo(get_system_timezone()))
+
+
+def _sales_of(reference, provider) -> list:
+	"""The Fiscal Documents of the sale that a row of references is about, those paid later only.
+
+	A consolidated Sales Invoice stands for the POS Invoices in it, of which each has its own.
+	"""
+	if reference.reference_doctype != "Sales Invoice" or decimal(reference.allocated_amount) <= 0:
+		return []
+	names = [("Sales Invoice", reference.reference_name)]
+	if frappe.db.get_value("Sales Invoice", reference.reference_name, "is_consolidated"):
+		names += [
+			("POS Invoice", name)
+			for name in frappe.get_all(
+				"POS Invoice",
+				{"consolidated_invoice": reference.reference_name, "docstatus": 1},
+				pluck="name",
+				order_by="posting_date asc, posting_time asc, name asc",
+			)
+		]
+	found = []
+	for doctype, name in names:
+		row = frappe.db.get_value(
+			DOCUMENT,
+			{"reference_doctype": doctype, "reference_name": name, "kind": ("!=", "Credit Note")},
+			[
+				"name",
+				"reference_doctype",
+				"reference_name",
+				"status",
+				"cancellation_status",
+				"fiscal_id",
+				"currency",
+				"total",
+				"payload",
+				"provider",
+			],
+			as_dict=True,
+		)
+		if not row or row.cancellation_status == lifecycle.CANCELLED:
+			continue
+		if row.status in lifecycle.DUE or (
+			row.status == lifecycle.ISSUED
+			and row.provider == provider.key
+			and provider.paid_later(row.payload)
+		):
+			found.append(row)
+	return found
+
+
+def _settlements(doc, provider, company_currency, lock):
+	"""What the payment settles, sale by sale: of several behind one reference the oldest first."""
+	received = decimal(doc.received_amount) / decimal(doc.paid_amount) if decimal(doc.paid_amount) else ZERO
+	rows = [(reference, _sales_of(reference, provider)) for reference in doc.references]
+	if lock:
+		for name in sorted({row.name for _reference, found in rows for row in found}):
+			frappe.db.get_value(DOCUMENT, name, "name", for_update=True)
+	for reference, found in rows:
+		left = decimal(reference.allocated_amount)
+		for row in found:
+			sale = frappe.db.get_value(
+				row.reference_doctype,
+				row.reference_name,
+				["currency", "conversion_rate", "party_account_currency"],
+				as_dict=True,
+			)
+			if row.status != lifecycle.ISSUED:
+				yield Settlement(row.reference_doctype, row.reference_name, awaited=True)
+				continue
+			# ERPNext allocates in the currency of the customer's account.
+			account_currency = sale.party_account_currency or company_currency
+			rate = Decimal(1) if account_currency == row.currency else decimal(sale.conversion_rate or 1)
+			settled, payments, awaited = _earlier(row.name, doc.name, lock)
+			balance = decimal(row.total) - settled
+			amount = min(quantize(left / rate), balance)
+			if awaited:
+				yield Settlement(row.reference_doctype, row.reference_name, awaited=True)
+				continue
+			if amount < CENT:
+				continue
+			left -= amount * rate
+			share = amount * rate * received
+			paid_currency = doc.paid_to_account_currency or company_currency
+			yield Settlement(
+				row.reference_doctype,
+				row.reference_name,
+				document=row.name,
+				fiscal_id=row.fiscal_id,
+				amount=amount,
+				last_balance=quantize(balance),
+				installment=payments + 1,
+				currency=row.currency,
+				exchange_rate=Decimal(1)
+				if paid_currency == row.currency
+				else quantize(amount / share, EXCHANGE_DIGITS),
+				total=quantize(decimal(row.total)),
+				payload=row.payload or "",
+			)
+
+
+def _earlier(document: str, payment: str, lock: bool) -> tuple[Decimal, int, bool]:
+	"""What earlier payments have settled of a sale, how many they were, and whether one is on its way.
+
+	Read with a lock, since what this transaction saw before may be older than what another has just frozen.
+	"""
+	rows = frappe.db.get_values(
+		SETTLEMENT, {"invoice_document": document}, ["parent", "amount"], as_dict=True, for_update=lock
+	)
+	settled, number, awaited = ZERO, 0, False
+	for row in rows:
+		other = frappe.db.get_value(
+			DOCUMENT,
+			row.parent,
+			["status", "cancellation_status", "reference_name"],
+			as_dict=True,
+			for_update=lock,
+		)
+		if not other or other.reference_name == payment or other.status in GONE:
+			continue
+		if other.status == lifecycle.ISSUED:
+			if other.cancellation_status != lifecycle.CANCELLED:
+				settled, number = settled + decimal(row.amount), number + 1
+		else:
+			awaited = True
+	return settled, number, awaited
+
+
+def write_settlements(row, invoice: Invoice):
+	"""Keep on the payment's Fiscal Document what it settles; what an earlier request of it said is replaced."""
+	frappe.db.delete(SETTLEMENT, {"parent": row.name, "parenttype": DOCUMENT})
+	row.set("settlements", [])
+	for entry in invoice.settles:
+		row.append(
+			"settlements",
+			{
+				"invoice_document": entry.document,
+				"fiscal_id": entry.fiscal_id,
+				"installment": entry.installment,
+				"amount": str(entry.amount),
+				"last_balance": str(entry.last_balance),
+				"currency": entry.currency,
+			},
+		).db_insert()
+
+
+def settling(document: str) -> list[str]:
+	"""The payments (their Payment Entries' names) whose documents settle a sale and are in force, or on their way."""
+	found = []
+	for parent in frappe.get_all(
+		SETTLEMENT, {"invoice_document": document}, pluck="parent", order_by="idx asc"
+	):
+		other = frappe.db.get_value(
+			DOCUMENT, parent, ["status", "cancellation_status", "reference_name"], as_dict=True
+		)
+		if other and other.status not in GONE and other.cancellation_status != lifecycle.CANCELLED:
+			found.append(other.reference_name)
+	return found
+
+
+def last_payment_of_each(row) -> list[str]:
+	"""The later payments of the sales that `row` (a payment's document) settles: they go first, since their
+	balances build on this one."""
+	later = []
+	for entry in frappe.get_all(
+		SETTLEMENT, {"parent": row.name}, ["invoice_document", "installment"], order_by="idx asc"
+	):
+		for other in frappe.get_all(
+			SETTLEMENT,
+			{"invoice_document": entry.invoice_document, "installment": (">", entry.installment)},
+			pluck="parent",
+			order_by="installment asc",
+		):
+			found = frappe.db.get_value(
+				DOCUMENT, other, ["status", "cancellation_status", "reference_name"], as_dict=True
+			)
+			if found and found.status not in GONE and found.cancellation_status != lifecycle.CANCELLED:
+				later.append(found.reference_name)
+	return later

@@ -1,0 +1,560 @@
+import json
+from datetime import date
+from unittest.mock import patch
+
+import frappe
+from frappe.utils import add_days, add_to_date, getdate, now_datetime, nowdate
+
+from fiscal_integration import (
+	api,
+	cancellation,
+	connection,
+	dispatch,
+	files,
+	global_invoices,
+	payments,
+	sample,
+	webhooks,
+)
+from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.fiscal.money import decimal
+from fiscal_integration.sandbox.facturapi import FacturapiEmulator
+from fiscal_integration.testing import FiscalTestCase
+
+BUSINESS = "Papelería del Centro SA de CV"
+
+
+class MexicoCase(FiscalTestCase):
+	def setUp(self):
+		super().setUp()
+		self.allow(1)
+		queue = patch.object(cancellation, "enqueue")
+		queue.start()
+		self.addCleanup(queue.stop)
+		self.addCleanup(self.allow, 0)
+
+	@property
+	def emulator(self) -> FacturapiEmulator:
+		return self.sandbox.emulators["facturapi"]
+
+	def allow(self, value):
+		frappe.db.rollback()
+		frappe.db.set_single_value(connection.SETTINGS, "enable_cancellation", value)
+		frappe.clear_document_cache(connection.SETTINGS, connection.SETTINGS)
+		frappe.db.commit()
+
+	def issued(self, **values):
+		doc, row = self.sell(**values)
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		return doc, row
+
+	def ask(self, row, motive="02", **values):
+		api.cancel(row.name, motive=motive, **values)
+		frappe.db.commit()
+		return self.fresh(row)
+
+	def step(self, row):
+		cancellation.process(row.name)
+		return self.fresh(row)
+
+	def later(self, row):
+		frappe.db.set_value(
+			dispatch.DOCTYPE, row.name, "cancellation_next", add_to_date(now_datetime(), seconds=-1)
+		)
+		frappe.db.commit()
+
+	def credit_sale(self, **values):
+		return self.issued(doctype="Sales Invoice", customer=BUSINESS, paid=False, **values)
+
+	def pay(self, *allocations, run=True, **values):
+		doc = sample.payment(list(allocations), **values)
+		frappe.db.commit()
+		row = dispatch.find(doc.doctype, doc.name)
+		return doc, self.run_job(row) if run and row else row
+
+	def complement(self, row):
+		(payment,) = json.loads(row.payload)["complements"][0]["data"]
+		return payment
+
+
+class TestCancelling(MexicoCase):
+	def test_a_small_sale_is_cancelled_at_once_with_its_receipt(self):
+		doc, row = self.issued(items=[("CAFE-500", 1, 100.0)])
+		self.ask(row, "03")
+		row = self.step(row)
+		self.assertEqual((row.status, row.cancellation_status), ("Issued", "Cancelled"))
+		(entry,) = self.sandbox.ledger("facturapi")
+		self.assertEqual(entry["status"], "canceled")
+		self.assertIn(row.fiscal_id, files.file_of(row, files.ACKNOWLEDGEMENT).get_content())
+		self.assertIn(files.ACKNOWLEDGEMENT, api.fiscal_view(doc.doctype, doc.name)["downloads"])
+		self.assertEqual(frappe.get_doc(doc.doctype, doc.name).docstatus, 1)
+		frappe.get_doc(doc.doctype, doc.name).cancel()
+		frappe.db.commit()
+
+	def test_the_invoice_goes_with_it_where_that_was_asked_for(self):
+		doc, row = self.issued(items=[("CAFE-500", 1, 100.0)])
+		self.ask(row, "03", cancel_source=1)
+		self.step(row)
+		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 2)
+
+	def test_a_large_one_waits_for_the_receiver_and_the_webhook_brings_the_answer(self):
+		for answer, state in (("accepted", "Cancelled"), ("rejected", "Refused")):
+			with self.subTest(answer):
+				_, row = self.issued(customer=BUSINESS, items=[("CAFE-500", 10, 500.0)])
+				self.ask(row)
+				row = self.step(row)
+				self.assertEqual(row.cancellation_status, "Pending")
+				self.assertIn("three business days", row.cancellation_message)
+				self.assertGreater(row.cancellation_next, now_datetime())
+				self.emulator.answer_cancellation(row.provider_id, answer)
+				event = frappe.get_doc(
+					{
+						"doctype": webhooks.DOCTYPE,
+						"event_id": f"facturapi:{frappe.generate_hash()}",
+						"provider": "facturapi",
+						"kind": "invoice.cancellation_status_updated",
+						"provider_id": row.provider_id,
+						"status": "Received",
+						"next_try": now_datetime(),
+					}
+				).insert(ignore_permissions=True)
+				webhooks.apply(event.name)
+				row = self.fresh(row)
+				self.assertEqual(row.cancellation_status, state)
+				self.assertEqual(frappe.db.get_value(webhooks.DOCTYPE, event.name, "status"), "Applied")
+
+	def test_silence_is_consent_and_the_schedule_finds_it(self):
+		_, row = self.issued(customer=BUSINESS, items=[("CAFE-500", 10, 500.0)])
+		self.ask(row)
+		self.step(row)
+		self.emulator.clock.advance(73 * 3600)
+		self.later(row)
+		self.assertEqual(self.step(row).cancellation_status, "Cancelled")
+
+	def test_a_request_whose_answer_was_lost_is_looked_up_and_not_repeated(self):
+		_, row = self.issued(customer=BUSINESS, items=[("CAFE-500", 10, 500.0)])
+		self.sandbox.fault("facturapi", "lost_after_commit", operation="cancel")
+		self.ask(row)
+		row = self.step(row)
+		self.assertEqual(row.cancellation_status, "Unknown")
+		self.later(row)
+		self.assertEqual(self.step(row).cancellation_status, "Pending")
+		cancels = [entry for entry in self.sandbox.requests("facturapi") if entry["method"] == "DELETE"]
+		self.assertEqual(len(cancels), 1)
+
+	def test_one_that_was_never_heard_is_sent_again(self):
+		_, row = self.issued(items=[("CAFE-500", 1, 100.0)])
+		self.sandbox.fault("facturapi", "lost_before_commit", operation="cancel")
+		self.ask(row)
+		row = self.step(row)
+		self.later(row)
+		self.assertEqual(self.step(row).cancellation_status, "Cancelled")
+
+	def test_motive_01_names_its_substitute(self):
+		first, row = self.issued(doctype="Sales Invoice", customer=BUSINESS)
+		with self.assertRaises(frappe.ValidationError):
+			api.cancel(row.name, motive="01")
+		frappe.db.rollback()
+		_, stranger = self.issued(doctype="Sales Invoice", customer=BUSINESS)
+		self.ask(row, "01", substitute=stranger.name)
+		row = self.step(row)
+		self.assertEqual(row.cancellation_status, "Refused")
+		self.assertIn("04", row.cancellation_message)
+		second, substitute = self.issued(
+			doctype="Sales Invoice", customer=BUSINESS, fiscal_substitutes=row.name
+		)
+		self.assertEqual(
+			json.loads(substitute.payload)["related_documents"],
+			[{"relationship": "04", "documents": [row.fiscal_id]}],
+		)
+		self.emulator.options["cancellation"] = "accepted"
+		self.ask(row, "01", substitute=substitute.name)
+		row = self.step(row)
+		self.assertEqual(row.cancellation_status, "Cancelled", row.cancellation_message)
+		asked = [entry for entry in self.sandbox.requests("facturapi") if entry["method"] == "DELETE"][-1]
+		self.assertEqual(asked["query"]["substitution"], [substitute.fiscal_id])
+		self.assertNotEqual(first.name, second.name)
+
+	def test_a_substitute_has_to_be_valid(self):
+		_, row = self.issued(items=[("CAFE-500", 1, 100.0)])
+		_, gone = self.issued(items=[("CAFE-500", 1, 100.0)])
+		self.ask(gone)
+		self.step(gone)
+		for substitute in (gone.name, row.name, "nothing"):
+			with self.subTest(substitute), self.assertRaises(frappe.ValidationError):
+				api.cancel(row.name, motive="01", substitute=substitute)
+			frappe.db.rollback()
+
+	def test_an_unknown_motive_is_refused_here(self):
+		_, row = self.issued()
+		for motive in ("", "05", "2"):
+			with self.subTest(motive), self.assertRaises(frappe.ValidationError):
+				api.cancel(row.name, motive=motive)
+			frappe.db.rollback()
+		self.assertEqual(self.fresh(row).cancellation_status or "", "")
+
+	def test_switched_off_nobody_may_ask(self):
+		_, row = self.issued()
+		self.allow(0)
+		with self.assertRaises(frappe.ValidationError):
+			api.cancel(row.name, motive="02")
+		frappe.db.rollback()
+		self.assertFalse(cancellation.offered(self.fresh(row)))
+
+	def test_every_attempt_is_in_the_trail_with_motive_and_answer(self):
+		_, row = self.issued(items=[("CAFE-500", 1, 100.0)])
+		self.ask(row, "03")
+		row = self.step(row)
+		found = frappe.get_all(
+			"Integration Request",
+			{"fiscal_document": row.name, "fiscal_operation": "cancel"},
+			["url", "output", "status"],
+		)
+		self.assertEqual(len(found), 1)
+		self.assertIn("motive=03", found[0].url)
+		self.assertIn("canceled", found[0].output)
+
+	def test_the_form_asks_for_sats_motives(self):
+		_, row = self.issued()
+		form = api.cancel_form(row.name)
+		self.assertEqual([entry["code"] for entry in form["motives"]], ["01", "02", "03", "04"])
+		self.assertTrue(form["motives"][0]["substitute"])
+		self.assertEqual(form["substitutes"]["company"], row.company)
+		_, other = self.issued()
+		for text in (other.reference_name, other.fiscal_id[:13]):
+			found = api.search_documents(dispatch.DOCTYPE, text, "name", 0, 10, form["substitutes"])
+			self.assertIn(
+				(other.name, other.reference_name, other.fiscal_id), [tuple(entry) for entry in found]
+			)
+		self.assertFalse(
+			api.search_documents(dispatch.DOCTYPE, row.reference_name, "name", 0, 10, form["substitutes"])
+		)
+
+
+class TestPayments(MexicoCase):
+	def test_a_sale_on_credit_is_ppd_and_its_payment_a_complement(self):
+		sale, row = self.credit_sale(items=[("CAFE-500", 1, 297.93)])
+		request = json.loads(row.payload)
+		self.assertEqual((request["payment_method"], request["payment_form"]), ("PPD", "99"))
+		doc, paid = self.pay((sale, sale.grand_total))
+		self.assertEqual(paid.status, lifecycle.ISSUED, paid.error_message)
+		payment = self.complement(paid)
+		self.assertEqual((payment["payment_form"], payment["numOperacion"]), ("03", "SPEI-0001"))
+		(settled,) = payment["related_documents"]
+		self.assertEqual((settled["uuid"], settled["installment"]), (row.fiscal_id, 1))
+		self.assertEqual((settled["amount"], settled["last_balance"]), (345.6, 345.6))
+		self.assertEqual(
+			settled["taxes"],
+			[{"type": "IVA", "rate": 0.16, "factor": "Tasa", "withholding": False, "base": 297.93}],
+		)
+		shown = frappe.db.get_value(
+			doc.doctype, doc.name, ["fiscal_status", "fiscal_id", "fiscal_document"], as_dict=True
+		)
+		self.assertEqual((shown.fiscal_status, shown.fiscal_id), ("Issued", paid.fiscal_id))
+		self.assertEqual(api.fiscal_view(doc.doctype, doc.name)["fiscal_id"], paid.fiscal_id)
+
+	def test_partial_payments_count_installments_and_balances(self):
+		"""The official example: 345.60, of which 100 are paid after another payment (mexico.md 1.3)."""
+		sale, _row = self.credit_sale(items=[("CAFE-500", 1, 297.93)])
+		balances = []
+		for amount in (100, 100, 145.6):
+			_, paid = self.pay((sale, amount))
+			self.assertEqual(paid.status, lifecycle.ISSUED, paid.error_message)
+			(settled,) = self.complement(paid)["related_documents"]
+			balances.append((settled["installment"], settled["last_balance"], settled["taxes"][0]["base"]))
+		self.assertEqual(balances, [(1, 345.6, 86.21), (2, 245.6, 86.21), (3, 145.6, 125.52)])
+
+	def test_one_payment_of_several_sales(self):
+		sales = [self.credit_sale(items=[("CAFE-500", number, 100.0)]) for number in (1, 2)]
+		_, paid = self.pay(*((sale, sale.grand_total) for sale, _row in sales))
+		self.assertEqual(paid.status, lifecycle.ISSUED, paid.error_message)
+		related = self.complement(paid)["related_documents"]
+		self.assertEqual([entry["uuid"] for entry in related], [row.fiscal_id for _sale, row in sales])
+		self.assertEqual(float(paid.provider_total), 348.0)
+
+	def test_taxes_of_all_kinds_are_shared_out(self):
+		sale, _row = self.credit_sale(items=[("CAFE-500", 1, 100.0), ("LIBRO-01", 1, 200.0)])
+		_, paid = self.pay((sale, sale.grand_total / 2))
+		taxes = self.complement(paid)["related_documents"][0]["taxes"]
+		self.assertEqual(
+			{(tax["rate"], tax["factor"]): tax["base"] for tax in taxes},
+			{(0.16, "Tasa"): 50, (0, taxes[1]["factor"]): 100},
+		)
+
+	def test_a_sale_in_dollars_paid_in_pesos(self):
+		sale, row = self.credit_sale(
+			items=[("CAFE-500", 1, 100.0)], currency="USD", conversion_rate=20, price_list_currency="MXN"
+		)
+		rate = 1 if (sale.party_account_currency or "MXN") == "USD" else 20
+		# The stand-in keeps what is outstanding in the sale's currency.
+		allocated = min(sale.outstanding_amount, sale.grand_total * rate)
+		_, paid = self.pay((sale, allocated))
+		if allocated < sale.grand_total * rate:
+			self.assertEqual(
+				self.complement(paid)["related_documents"][0]["amount"], round(allocated / 20, 2)
+			)
+			return
+		self.assertEqual(paid.status, lifecycle.ISSUED, paid.error_message)
+		payment = self.complement(paid)
+		(settled,) = payment["related_documents"]
+		self.assertEqual((payment["currency"], settled["currency"]), ("MXN", "USD"))
+		self.assertEqual((settled["amount"], settled["exchange"]), (116, 0.05))
+		self.assertEqual(float(paid.provider_total), 2320.0)
+		self.assertEqual(row.currency, "USD")
+
+	def test_a_sale_that_was_paid_at_once_needs_none(self):
+		sale, _row = self.issued(doctype="Sales Invoice", customer=BUSINESS)
+		self.assertFalse(
+			payments.wants_document(
+				frappe._dict(
+					payment_type="Receive",
+					party_type="Customer",
+					company=sale.company,
+					references=[
+						frappe._dict(
+							reference_doctype="Sales Invoice", reference_name=sale.name, allocated_amount=1
+						)
+					],
+				)
+			)
+		)
+
+	def test_a_payment_waits_for_its_sale(self):
+		sale, row = self.sell(doctype="Sales Invoice", customer=BUSINESS, paid=False)
+		# The request is made before the money comes, and lost on the way.
+		self.sandbox.fault("facturapi", "lost_after_commit")
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.UNKNOWN)
+		_, paid = self.pay((sale, sale.grand_total))
+		self.assertEqual(paid.status, lifecycle.QUEUED)
+		self.assertIn(sale.name, paid.error_message)
+		self.turn_time(row)
+		self.assertEqual(self.run_job(row).status, lifecycle.ISSUED)
+		self.turn_time(paid)
+		self.assertEqual(self.run_job(paid).status, lifecycle.ISSUED)
+
+	def test_one_for_a_sale_that_went_out_as_paid_is_withdrawn(self):
+		sale, row = self.sell(doctype="Sales Invoice", customer=BUSINESS, paid=False)
+		_, paid = self.pay((sale, sale.grand_total), run=False)
+		self.assertTrue(paid)
+		# Only now it is built, and nothing is outstanding any more.
+		self.assertEqual(json.loads(self.run_job(row).payload)["payment_method"], "PUE")
+		self.assertEqual(self.run_job(paid).status, lifecycle.WITHDRAWN)
+
+	def test_the_second_payment_waits_while_the_first_is_on_its_way(self):
+		sale, _row = self.credit_sale(items=[("CAFE-500", 1, 100.0)])
+		self.sandbox.fault("facturapi", "lost_after_commit")
+		_, first = self.pay((sale, 50))
+		self.assertEqual(first.status, lifecycle.UNKNOWN)
+		_, second = self.pay((sale, 66))
+		self.assertEqual(second.status, lifecycle.QUEUED)
+		self.turn_time(first)
+		self.run_job(first)
+		self.turn_time(second)
+		second = self.run_job(second)
+		self.assertEqual(second.status, lifecycle.ISSUED, second.error_message)
+		self.assertEqual(self.complement(second)["related_documents"][0]["installment"], 2)
+
+	def test_two_payments_at_once_get_different_installments(self):
+		sale, _row = self.credit_sale(items=[("CAFE-500", 1, 100.0)])
+		rows = [self.pay((sale, amount), run=False)[1] for amount in (50, 66)]
+		for worker in self.start_workers(*([row.name] for row in rows)):
+			worker.join()
+		for row in rows:
+			self.turn_time(row)
+			if self.fresh(row).status in lifecycle.DUE:
+				self.run_job(row)
+		found = [self.fresh(row) for row in rows]
+		self.assertEqual([row.status for row in found], ["Issued", "Issued"])
+		self.assertEqual(
+			sorted(self.complement(row)["related_documents"][0]["installment"] for row in found), [1, 2]
+		)
+
+	def test_without_a_mode_of_payment_it_is_refused_before_submit(self):
+		sale, _row = self.credit_sale()
+		with self.assertRaises(frappe.ValidationError) as caught:
+			sample.payment([(sale, 10)], mode=None)
+		self.assertIn("mode of payment", str(caught.exception))
+		frappe.db.rollback()
+
+	def test_the_complement_is_cancelled_before_its_payment_and_before_its_sale(self):
+		sale, row = self.credit_sale(items=[("CAFE-500", 1, 100.0)])
+		first_doc, first = self.pay((sale, 50))
+		_, second = self.pay((sale, 66))
+		with self.assertRaises(frappe.ValidationError) as caught:
+			frappe.get_doc(first_doc.doctype, first_doc.name).cancel()
+		self.assertIn("cancelled first", str(caught.exception))
+		frappe.db.rollback()
+		for blocked in (row, first):
+			with self.assertRaises(frappe.ValidationError):
+				api.cancel(blocked.name, motive="02")
+			frappe.db.rollback()
+		self.emulator.options["cancellation"] = "accepted"
+		for paid in (second, first):
+			self.ask(paid, "02", cancel_source=1)
+			paid = self.step(paid)
+			self.assertEqual(paid.cancellation_status, "Cancelled", paid.cancellation_message)
+			self.assertEqual(frappe.db.get_value("Payment Entry", paid.reference_name, "docstatus"), 2)
+		self.ask(row, "02")
+		self.assertEqual(self.step(row).cancellation_status, "Cancelled")
+
+	def test_after_a_cancelled_payment_the_next_one_takes_its_number(self):
+		sale, _row = self.credit_sale(items=[("CAFE-500", 1, 100.0)])
+		_, first = self.pay((sale, 50))
+		self.emulator.options["cancellation"] = "accepted"
+		self.ask(first, "02", cancel_source=1)
+		self.step(first)
+		_, second = self.pay((sale, 116))
+		(settled,) = self.complement(second)["related_documents"]
+		self.assertEqual((settled["installment"], settled["last_balance"]), (1, 116))
+		self.assertEqual(second.status, lifecycle.ISSUED, second.error_message)
+
+	def test_a_payment_at_a_provider_without_complements_has_none(self):
+		sample.set_up_shop(sample.PANAMA)
+		doc = frappe._dict(
+			doctype="Payment Entry",
+			payment_type="Receive",
+			party_type="Customer",
+			company=sample.PANAMA.company,
+			references=[],
+		)
+		self.assertFalse(payments.wants_document(doc))
+
+
+class TestGlobalInvoice(MexicoCase):
+	def setUp(self):
+		super().setUp()
+		self.connect(parameters={"walk_in_sales": "Global Invoice"})
+		self.addCleanup(self.connect, parameters={"walk_in_sales": "One CFDI Each"})
+		self.day = getdate(add_days(nowdate(), -1))
+		# What other tests left of that day is none of this one's.
+		for doctype in ("POS Invoice", "Sales Invoice"):
+			frappe.db.set_value(
+				doctype,
+				{"fiscal_status": global_invoices.NOT_REQUIRED},
+				"fiscal_status",
+				None,
+				update_modified=False,
+			)
+		frappe.db.commit()
+
+	def walk_in(self, **values):
+		doc, row = self.sell(posting_date=self.day, posting_time="09:30:00", **values)
+		self.assertIsNone(row)
+		self.assertEqual(doc.fiscal_status, global_invoices.NOT_REQUIRED)
+		return doc
+
+	def collected(self, submit=True):
+		doc = frappe.get_doc(
+			{
+				"doctype": global_invoices.DOCTYPE,
+				"company": sample.MEXICO.company,
+				"periodicity": "Day",
+				"day": self.day,
+			}
+		).insert()
+		doc.collect()
+		if submit:
+			doc.submit()
+		frappe.db.commit()
+		return doc
+
+	def shown(self, sale):
+		return frappe.db.get_value(sale.doctype, sale.name, ["fiscal_status", "fiscal_id"])
+
+	def test_the_walk_in_sales_of_a_day_become_one_document(self):
+		sales = [
+			self.walk_in(items=[("CAFE-500", 3, 33.33), ("LIBRO-01", 1, 120.5)], taxes="inclusive"),
+			self.walk_in(items=[("AGUA-1L", 7, 18.57)]),
+			self.walk_in(doctype="Sales Invoice", items=[("CAFE-500", 1, 10.0)], paid=True),
+		]
+		_, named = self.issued(customer=BUSINESS, posting_date=self.day, posting_time="10:00:00")
+		doc = self.collected()
+		self.assertEqual({row.reference_name for row in doc.sales}, {sale.name for sale in sales})
+		row = self.run_job(dispatch.find(doc.doctype, doc.name))
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		self.assertEqual(decimal(row.provider_total), sum(decimal(sale.grand_total) for sale in sales))
+		request = json.loads(row.payload)
+		self.assertEqual(
+			request["global"],
+			{"periodicity": "day", "months": f"{self.day.month:02d}", "year": self.day.year},
+		)
+		self.assertEqual((request["use"], request["customer"]["tax_id"]), ("S01", "XAXX010101000"))
+		self.assertEqual({item["product"]["sku"] for item in request["items"]}, {sale.name for sale in sales})
+		for sale in sales:
+			self.assertEqual(self.shown(sale), ("In Global Invoice", row.fiscal_id))
+		self.assertEqual(named.status, lifecycle.ISSUED)
+		self.assertEqual(len(self.collected(submit=False).sales), 0)
+
+	def test_what_came_back_the_same_day_is_taken_off(self):
+		kept, returned = self.walk_in(), self.walk_in()
+		note = sample.credit_note(returned, posting_date=self.day, posting_time="11:00:00")
+		frappe.db.commit()
+		self.assertEqual(note.fiscal_status, global_invoices.NOT_REQUIRED)
+		doc = self.collected()
+		row = self.run_job(dispatch.find(doc.doctype, doc.name))
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		self.assertEqual(decimal(row.provider_total), decimal(kept.grand_total))
+		self.assertEqual({item["product"]["sku"] for item in json.loads(row.payload)["items"]}, {kept.name})
+
+	def test_a_later_return_is_a_credit_note_on_the_global_invoice(self):
+		sale = self.walk_in()
+		doc = self.collected()
+		row = self.run_job(dispatch.find(doc.doctype, doc.name))
+		note = sample.credit_note(sale)
+		frappe.db.commit()
+		correction = self.run_job(dispatch.find(note.doctype, note.name))
+		self.assertEqual(correction.status, lifecycle.ISSUED, correction.error_message)
+		self.assertEqual(json.loads(correction.payload)["related_documents"][0]["documents"], [row.fiscal_id])
+
+	def test_a_sale_is_in_one_global_invoice_only(self):
+		sale = self.walk_in()
+		second = self.collected(submit=False)
+		first = self.collected()
+		self.assertEqual(global_invoices.holding(sale.doctype, sale.name), first.name)
+		with self.assertRaises((frappe.ValidationError, frappe.UniqueValidationError)):
+			second.reload()
+			second.submit()
+		frappe.db.rollback()
+		with self.assertRaises(frappe.ValidationError) as caught:
+			frappe.get_doc(sale.doctype, sale.name).cancel()
+		self.assertIn(first.name, str(caught.exception))
+		frappe.db.rollback()
+		first.reload()
+		first.cancel()
+		frappe.db.commit()
+		self.assertEqual(len(self.collected(submit=False).sales), 1)
+
+	def test_when_it_is_cancelled_its_sales_are_open_again(self):
+		sale = self.walk_in()
+		doc = self.collected()
+		row = self.run_job(dispatch.find(doc.doctype, doc.name))
+		self.ask(row, "02", cancel_source=1)
+		self.assertEqual(self.step(row).cancellation_status, "Cancelled")
+		self.assertEqual(self.shown(sale), ("Not Required", None))
+		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 2)
+		self.assertEqual(len(self.collected(submit=False).sales), 1)
+
+	def test_a_period_that_is_not_over_waits(self):
+		self.day = getdate(nowdate())
+		self.sell()
+		with self.assertRaises(frappe.ValidationError) as caught:
+			self.collected()
+		self.assertIn("not over", str(caught.exception))
+		frappe.db.rollback()
+
+	def test_periods(self):
+		day = date(2026, 2, 18)
+		for periodicity, start, end, months in (
+			("Day", date(2026, 2, 18), date(2026, 2, 18), "02"),
+			("Week", date(2026, 2, 16), date(2026, 2, 22), "02"),
+			("Fortnight", date(2026, 2, 16), date(2026, 2, 28), "02"),
+			("Month", date(2026, 2, 1), date(2026, 2, 28), "02"),
+			("Two Months", date(2026, 1, 1), date(2026, 2, 28), "13"),
+		):
+			with self.subTest(periodicity):
+				self.assertEqual(global_invoices.period_of(periodicity, day), (start, end))
+				self.assertEqual(global_invoices.told_as(periodicity, end).months, months)
+		self.assertEqual(global_invoices.period_of("Two Months", date(2026, 12, 3))[0], date(2026, 11, 1))
+		self.assertEqual(global_invoices.told_as("Two Months", date(2026, 12, 31)).months, "18")
