@@ -79,11 +79,10 @@ def open_sales(company: str, start: date, end: date) -> list[dict]:
 				order_by="posting_date asc, posting_time asc, name asc",
 			)
 		]
-	taken = set(
-		frappe.get_all(
-			SALE, {"claim": ("in", [claim_of(row) for row in found] or [""])}, pluck="claim", order_by=""
-		)
-	)
+	if not found:
+		return []
+	claims = [claim_of(row) for row in found]
+	taken = set(frappe.get_all(SALE, {"claim": ("in", claims)}, pluck="claim", order_by=""))
 	return [row for row in found if claim_of(row) not in taken]
 
 

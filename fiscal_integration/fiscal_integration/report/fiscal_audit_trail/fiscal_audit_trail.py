@@ -352,6 +352,8 @@ def _cancelling_versions(doctype: str, names: list[str]) -> dict:
 
 
 def _of_webhooks(documents: dict) -> list[dict]:
+	if not documents:
+		return []
 	return [
 		_event(
 			documents[row.fiscal_document],
@@ -362,7 +364,7 @@ def _of_webhooks(documents: dict) -> list[dict]:
 		)
 		for row in frappe.get_all(
 			"Fiscal Webhook Event",
-			{"fiscal_document": ("in", list(documents) or [""])},
+			{"fiscal_document": ("in", list(documents))},
 			["fiscal_document", "creation", "provider", "kind", "status", "note"],
 		)
 	]
