@@ -20,7 +20,7 @@ from fiscal_integration.drain import BATCH, FINISHED, PREPARING, RUNNING
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
 from fiscal_integration.fiscal.words import say, translated
-from fiscal_integration.overrides.invoice import NOT_REQUIRED, in_scope
+from fiscal_integration.overrides.invoice import in_scope, without_document
 from fiscal_integration.providers.base import Provider
 
 CHUNK = 200
@@ -270,8 +270,11 @@ def _sort_missing(doctype, row, parts, lot):
 		lot.leave("An opening entry, not a sale.")
 	elif row.get("is_consolidated") and not _stands_for_itself(doctype, row, parts):
 		lot.leave("Made by a POS Closing from POS Invoices, which have their own documents.")
-	elif row.fiscal_status == NOT_REQUIRED:
-		lot.leave("Not required by law: {0}", row.fiscal_error or "")
+	elif row.fiscal_status == lifecycle.IN_GLOBAL:
+		# Never a document of its own beside the one that stands for it already.
+		lot.leave("Part of a global invoice already.")
+	elif row.fiscal_status in lifecycle.WITHOUT:
+		lot.leave("It needs no document of its own: {0}", row.fiscal_error or "")
 	elif not lot.companies[row.company]:
 		lot.leave_unconnected(row.company)
 	else:
@@ -319,9 +322,9 @@ def _look_for_not_needed(doctype, lot) -> int:
 			kept.append(row)
 		else:
 			looked += 1
-			outside = _outside(doctype, row.name, record)
-			if outside:
-				lot.leave("Not required by law: {0}", outside)
+			without = _without(doctype, row.name, record)
+			if without:
+				lot.leave("It needs no document of its own: {0}", without[1])
 			else:
 				kept.append(row)
 	lot.missing = kept
@@ -332,13 +335,13 @@ def _may_be_outside(record) -> bool:
 	return record.provider_class.not_needed is not Provider.not_needed
 
 
-def _outside(doctype, name, record) -> str:
-	"""Why the law wants no document of this invoice. What cannot be told here is left to the sending."""
+def _without(doctype, name, record) -> tuple[str, str] | None:
+	"""What an invoice shows that is to have no document. What cannot be told here is left to the sending."""
 	try:
 		invoice = mapping.to_invoice(frappe.get_doc(doctype, name), record.payment_code)
-		return record.provider_class(record.connection(secrets=False), None).not_needed(invoice)
+		return without_document(record.provider_class(record.connection(secrets=False), None), invoice)
 	except MappingError:
-		return ""
+		return None
 
 
 # -- putting it on its way -------------------------------------------------------------------------------
@@ -447,11 +450,11 @@ class _Preparation:
 		"""Insert the Fiscal Document of an invoice that has none. False when it stays without."""
 		record = lot.companies[row.company]
 		if _may_be_outside(record):
-			outside = _outside(self.doctype, row.name, record)
-			if outside:
-				noted = {"fiscal_status": NOT_REQUIRED, "fiscal_error": translated(outside, _)}
+			without = _without(self.doctype, row.name, record)
+			if without:
+				noted = dict(zip(("fiscal_status", "fiscal_error"), without, strict=True))
 				frappe.db.set_value(self.doctype, row.name, noted, update_modified=False)
-				lot.leave("Not required by law: {0}", outside)
+				lot.leave("It needs no document of its own: {0}", without[1])
 				return False
 		try:
 			self._insert(_light(self.doctype, row))

@@ -21,8 +21,6 @@ from fiscal_integration.fiscal.money import MICRO, ZERO, decimal, quantize
 
 DOCTYPE = "Fiscal Global Invoice"
 SALE = "Fiscal Global Invoice Sale"
-NOT_REQUIRED = "Not Required"
-COVERED = "In Global Invoice"
 PERIODS = {
 	"Day": "day",
 	"Week": "week",
@@ -73,7 +71,7 @@ def open_sales(company: str, start: date, end: date) -> list[dict]:
 					"company": company,
 					"docstatus": 1,
 					"posting_date": ("between", [start, end]),
-					"fiscal_status": NOT_REQUIRED,
+					"fiscal_status": lifecycle.FOR_GLOBAL,
 				},
 				["name as reference_name", "posting_date", "grand_total as total", "return_against"],
 				order_by="posting_date asc, posting_time asc, name asc",
@@ -172,7 +170,7 @@ def show_on_sales(row):
 	"""Tell the sales of a global invoice what became of its Fiscal Document `row`."""
 	issued = row.status == lifecycle.ISSUED and row.cancellation_status != lifecycle.CANCELLED
 	values = {
-		"fiscal_status": COVERED if issued else NOT_REQUIRED,
+		"fiscal_status": lifecycle.IN_GLOBAL if issued else lifecycle.FOR_GLOBAL,
 		"fiscal_id": row.fiscal_id if issued else None,
 		"fiscal_authorization": row.authorization_number if issued else None,
 		"fiscal_authorized_at": row.authorized_at if issued else None,

@@ -21,12 +21,12 @@ from fiscal_integration import audit, cancellation, connection, dispatch, mappin
 from fiscal_integration.fiscal import lifecycle, qr
 from fiscal_integration.fiscal.austria import rksv
 from fiscal_integration.fiscal.errors import MappingError
+from fiscal_integration.fiscal.lifecycle import NOT_REQUIRED
 from fiscal_integration.fiscal.mexico import catalogs
 from fiscal_integration.fiscal.money import MICRO, ZERO, decimal, plain, quantize
 from fiscal_integration.fiscal.panama import cufe, rfe
 from fiscal_integration.fiscal.panama import document as dgi
 from fiscal_integration.fiscal.xml import parse
-from fiscal_integration.overrides.invoice import NOT_REQUIRED
 from fiscal_integration.providers.base import TEST
 from fiscal_integration.providers.fiskaly import ZONE, buckets
 

@@ -99,6 +99,13 @@ union all select concat('Role ', name) from tabRole where name like 'Fiscal %'
 union all select concat('Custom DocPerm ', name) from `tabCustom DocPerm` where role like 'Fiscal %'
 union all select concat('Secret of ', doctype) from `__Auth` where doctype like 'Fiscal %'
 union all select concat('Scheduled job ', method) from `tabScheduled Job Type` where method like 'fiscal\_integration%'
+union all select concat('Workspace ', name) from tabWorkspace where module = 'Fiscal Integration'
+union all select concat('Number Card ', name) from `tabNumber Card` where module = 'Fiscal Integration'
+union all select concat('Dashboard Chart ', name) from `tabDashboard Chart` where module = 'Fiscal Integration'
+union all select concat('Module Onboarding ', name) from `tabModule Onboarding` where module = 'Fiscal Integration'
+union all select concat('Onboarding Step ', name) from `tabOnboarding Step` where name like 'Fiscal %'
+union all select concat('Report ', name) from tabReport where module = 'Fiscal Integration'
+union all select concat('Print Format ', name) from `tabPrint Format` where module = 'Fiscal Integration'
 SQL
 )
 [ -z "$left" ] || die "uninstalling left behind: $left"

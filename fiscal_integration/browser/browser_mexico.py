@@ -127,7 +127,7 @@ class TestMexico(DeskCase):
 		self.addCleanup(self.connect, parameters={"walk_in_sales": "One CFDI Each"})
 		names = [self.sell("POS Invoice", yesterday=True) for _number in range(2)]
 		for name in names:
-			self.assertEqual(self.status("POS Invoice", name), "Not Required")
+			self.assertEqual(self.status("POS Invoice", name), "For Global Invoice")
 		self.page.goto(f"{URL}/app/fiscal-global-invoice/new")
 		self.page.wait_for_load_state("networkidle")
 		self.page.wait_for_timeout(500)

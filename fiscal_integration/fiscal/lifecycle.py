@@ -20,6 +20,13 @@ NEEDS_REVIEW = "Needs Review"
 WITHDRAWN = "Withdrawn"
 
 
+NOT_REQUIRED = "Not Required"
+FOR_GLOBAL = "For Global Invoice"
+IN_GLOBAL = "In Global Invoice"
+WITHOUT = (NOT_REQUIRED, FOR_GLOBAL, IN_GLOBAL)
+"""What an invoice shows that has no fiscal document of its own, and is to have none."""
+
+
 @dataclass(frozen=True)
 class State:
 	"""One state: what it means to a person, and which states may follow it.

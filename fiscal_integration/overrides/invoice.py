@@ -22,9 +22,8 @@ from fiscal_integration import (
 )
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
+from fiscal_integration.fiscal.lifecycle import FOR_GLOBAL, NOT_REQUIRED
 from fiscal_integration.fiscal.words import translated
-
-NOT_REQUIRED = "Not Required"
 
 
 def in_scope(doc) -> bool:
@@ -68,13 +67,9 @@ def check_before_submit(doc, method=None):
 		if doc.doctype == "Sales Invoice" and doc.get("is_consolidated"):
 			# Made by a closing, even if it does not stand for what it should: nobody is there to mend it.
 			return
-		problems, outside = _looked_at(doc, record)
-		if outside:
-			doc.fiscal_document, doc.fiscal_status, doc.fiscal_error = (
-				None,
-				NOT_REQUIRED,
-				translated(outside, _),
-			)
+		problems, without = _looked_at(doc, record)
+		if without:
+			doc.fiscal_document, (doc.fiscal_status, doc.fiscal_error) = None, without
 	except Exception as error:
 		_note(doc, "Fiscal check failed", error)
 		return
@@ -86,21 +81,29 @@ def check_before_submit(doc, method=None):
 
 
 def _looked_at(doc, record):
-	"""What stops the sale, and why the law wants no document of it."""
+	"""What stops the sale; and what it shows where it is to have no document of its own."""
 	try:
 		invoice = mapping.to_invoice(doc, record.payment_code)
 	except MappingError as error:
-		return error.problems, ""
+		return error.problems, None
 	if any(entry.awaited for entry in invoice.settles):
 		# What it settles is not issued yet, so that nothing can be checked.
-		return [], ""
+		return [], None
 	provider = record.provider_class(record.connection(secrets=False), None)
-	outside = provider.not_needed(invoice)
-	if outside:
-		return [], outside
+	without = without_document(provider, invoice)
+	if without:
+		return [], without
 	invoice = numbering.placed(invoice, doc, provider)
 	problems = provider.validate(invoice, now_datetime().replace(tzinfo=ZoneInfo(get_system_timezone())))
-	return [problem for problem in problems if problem.stops_sale], ""
+	return [problem for problem in problems if problem.stops_sale], None
+
+
+def without_document(provider, invoice) -> tuple[str, str] | None:
+	"""The fiscal status of an invoice that is to have no document of its own, and why; None for all others."""
+	reason = provider.not_needed(invoice)
+	if not reason:
+		return None
+	return FOR_GLOBAL if provider.collects(invoice) else NOT_REQUIRED, translated(reason, _)
 
 
 def create_fiscal_document(doc, method=None):

@@ -343,6 +343,10 @@ class Provider:
 		"""Why the law wants no document of this invoice, in one sentence; empty when it does."""
 		return ""
 
+	def collects(self, invoice: Invoice) -> bool:
+		"""Whether that is so because a global invoice of its period will stand for it."""
+		return False
+
 	def validate(self, invoice: Invoice, now: datetime) -> list[Problem]:
 		"""Everything that is wrong with `invoice` for this provider, locally and cheaply."""
 		raise NotImplementedError

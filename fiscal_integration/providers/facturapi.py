@@ -277,14 +277,17 @@ class Facturapi(Provider):
 	# -- before sending ----------------------------------------------------------------------------------
 
 	def not_needed(self, invoice):
-		"""Walk-in sales that go into a global invoice, and returns of those that are in none yet (2.6)."""
+		return "It goes into the global invoice of its period." if self.collects(invoice) else ""
+
+	def collects(self, invoice):
+		"""Walk-in sales, where the settings say so, and returns of those that are in no global invoice yet (2.6)."""
 		collected = self.parameter("walk_in_sales") == GLOBAL and is_walk_in(invoice.receiver)
 		if not collected or invoice.period or invoice.kind is DocumentKind.PAYMENT:
-			return ""
+			return False
 		original = invoice.reference
-		if invoice.kind is DocumentKind.CREDIT_NOTE and original and (original.fiscal_id or original.awaited):
-			return ""
-		return "It goes into the global invoice of its period."
+		return not (
+			invoice.kind is DocumentKind.CREDIT_NOTE and original and (original.fiscal_id or original.awaited)
+		)
 
 	def validate(self, invoice, now):
 		if invoice.kind is DocumentKind.PAYMENT:

@@ -139,7 +139,7 @@ class TestPreview(BulkCase):
 			{
 				**reasons,
 				"An opening entry, not a sale.": 1,
-				"Not required by law: Outside.": 1,
+				"It needs no document of its own: Outside.": 1,
 				"A draft: submit it first.": 1,
 				"The invoice is cancelled.": 1,
 				HIDDEN: 1,
@@ -518,7 +518,7 @@ class TestNotRequired(BulkCase):
 	def test_they_are_counted_apart_and_get_no_document(self):
 		cash, transfer = self.sold_both_ways()
 		names = [cash.name, transfer.name]
-		reason = "Not required by law: Paid by bank transfer: outside of the RKSV, no receipt is signed."
+		reason = "It needs no document of its own: Paid by bank transfer: outside of the RKSV, no receipt is signed."
 		told = bulk.preview("POS Invoice", names=names)
 		self.assertEqual((told["new"], told["unchecked"], told["reasons"]), (1, 0, {reason: 1}))
 		with patch.object(bulk, "LOOKED_AT", 0):

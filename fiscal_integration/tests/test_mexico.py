@@ -7,6 +7,7 @@ from frappe.utils import add_days, add_to_date, getdate, now_datetime, nowdate
 
 from fiscal_integration import (
 	api,
+	bulk,
 	cancellation,
 	connection,
 	dispatch,
@@ -432,7 +433,7 @@ class TestGlobalInvoice(MexicoCase):
 		for doctype in ("POS Invoice", "Sales Invoice"):
 			frappe.db.set_value(
 				doctype,
-				{"fiscal_status": global_invoices.NOT_REQUIRED},
+				{"fiscal_status": lifecycle.FOR_GLOBAL},
 				"fiscal_status",
 				None,
 				update_modified=False,
@@ -442,7 +443,7 @@ class TestGlobalInvoice(MexicoCase):
 	def walk_in(self, **values):
 		doc, row = self.sell(posting_date=self.day, posting_time="09:30:00", **values)
 		self.assertIsNone(row)
-		self.assertEqual(doc.fiscal_status, global_invoices.NOT_REQUIRED)
+		self.assertEqual(doc.fiscal_status, lifecycle.FOR_GLOBAL)
 		return doc
 
 	def collected(self, submit=True):
@@ -486,12 +487,18 @@ class TestGlobalInvoice(MexicoCase):
 			self.assertEqual(self.shown(sale), ("In Global Invoice", row.fiscal_id))
 		self.assertEqual(named.status, lifecycle.ISSUED)
 		self.assertEqual(len(self.collected(submit=False).sales), 0)
+		# Not even when the settings change: two documents for one sale are an offence.
+		self.connect(parameters={"walk_in_sales": "One CFDI Each"})
+		for sale in sales:
+			told = bulk.start(sale.doctype, [sale.name])
+			self.assertIsNone(told["batch"])
+			self.assertIsNone(dispatch.find(sale.doctype, sale.name))
 
 	def test_what_came_back_the_same_day_is_taken_off(self):
 		kept, returned = self.walk_in(), self.walk_in()
 		note = sample.credit_note(returned, posting_date=self.day, posting_time="11:00:00")
 		frappe.db.commit()
-		self.assertEqual(note.fiscal_status, global_invoices.NOT_REQUIRED)
+		self.assertEqual(note.fiscal_status, lifecycle.FOR_GLOBAL)
 		doc = self.collected()
 		row = self.run_job(dispatch.find(doc.doctype, doc.name))
 		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
@@ -532,7 +539,7 @@ class TestGlobalInvoice(MexicoCase):
 		row = self.run_job(dispatch.find(doc.doctype, doc.name))
 		self.ask(row, "02", cancel_source=1)
 		self.assertEqual(self.step(row).cancellation_status, "Cancelled")
-		self.assertEqual(self.shown(sale), ("Not Required", None))
+		self.assertEqual(self.shown(sale), ("For Global Invoice", None))
 		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 2)
 		self.assertEqual(len(self.collected(submit=False).sales), 1)
 

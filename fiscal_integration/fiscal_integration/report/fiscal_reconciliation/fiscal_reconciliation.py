@@ -8,7 +8,7 @@ from frappe.utils import add_days, flt, getdate
 
 from fiscal_integration import dispatch, proof
 from fiscal_integration.fiscal import lifecycle
-from fiscal_integration.overrides.invoice import NOT_REQUIRED, in_scope
+from fiscal_integration.overrides.invoice import in_scope
 
 NOT_ISSUED = "Submitted, Not Issued"
 CANCELLED_HERE = "Issued, Cancelled in ERPNext"
@@ -16,7 +16,8 @@ CANCELLED_THERE = "Cancelled at the Authority Only"
 AMOUNTS = "Amounts Differ"
 NUMBER = "Number Missing"
 NO_DOCUMENT = "No Fiscal Document"
-KINDS = (NOT_ISSUED, CANCELLED_HERE, CANCELLED_THERE, AMOUNTS, NUMBER, NO_DOCUMENT)
+NO_GLOBAL = "In No Global Invoice"
+KINDS = (NOT_ISSUED, CANCELLED_HERE, CANCELLED_THERE, AMOUNTS, NUMBER, NO_DOCUMENT, NO_GLOBAL)
 INVOICES = ("POS Invoice", "Sales Invoice")
 LIMIT = 20000
 """Findings that are shown at most; the summary counts all."""
@@ -28,7 +29,8 @@ CONDITIONS = {
 			select 1 from `tabFiscal Document` other where other.reference_doctype = %(doctype)s
 			and other.reference_name = invoice.name and other.purpose = %(purpose)s
 		) and coalesce(invoice.is_opening, 'No') != 'Yes'
-		and coalesce(invoice.fiscal_status, '') != %(not_required)s""",
+		and coalesce(invoice.fiscal_status, '') not in %(without)s""",
+	NO_GLOBAL: "invoice.docstatus = 1 and invoice.fiscal_status = %(for_global)s",
 	NOT_ISSUED: "invoice.docstatus = 1 and document.status != %(issued)s",
 	CANCELLED_HERE: """
 		invoice.docstatus = 2 and document.status = %(issued)s
@@ -143,7 +145,7 @@ def _of_invoices(doctype: str, filters, kind: str) -> Iterator[tuple[str, dict]]
 	refers to. One query for each kind: what has no document is then told from that index alone."""
 	consolidated = "invoice.is_consolidated" if doctype == "Sales Invoice" else "0"
 	join, columns = "", "null as fiscal_document, null as status, null as fiscal_id, null as provider_total"
-	if kind != NO_DOCUMENT:
+	if kind not in (NO_DOCUMENT, NO_GLOBAL):
 		join = """join `tabFiscal Document` document on document.reference_doctype = %(doctype)s
 			and document.reference_name = invoice.name and document.purpose = %(purpose)s"""
 		columns = """document.name as fiscal_document, document.status, document.error_message,
@@ -165,7 +167,8 @@ def _of_invoices(doctype: str, filters, kind: str) -> Iterator[tuple[str, dict]]
 			"last": str(getdate(filters.to_date)),
 			"issued": lifecycle.ISSUED,
 			"cancelled": lifecycle.CANCELLED,
-			"not_required": NOT_REQUIRED,
+			"without": lifecycle.WITHOUT,
+			"for_global": lifecycle.FOR_GLOBAL,
 			"cent": CENT,
 		},
 		as_dict=True,
@@ -192,6 +195,8 @@ def _finding(kind: str, doctype: str, row) -> dict:
 		todo = _("Compare both documents. Correct the difference by a credit or debit note.")
 		if abs(flt(row.total) - ours) > CENT:
 			detail = _("Sent: {0}").format(f"{flt(row.total):.2f}")
+	elif kind == NO_GLOBAL:
+		todo = _("Collect it into the Fiscal Global Invoice of its period, and issue that.")
 	elif kind == NO_DOCUMENT:
 		todo = _("Generate makes it now, with the date of the invoice as the provider allows.")
 	return {
