@@ -316,7 +316,8 @@ Object.assign(fiscal_integration.view, {
 					fieldname: "cancel_source",
 					fieldtype: "Check",
 					label: __("Cancel the document in ERPNext too, as soon as the authority has agreed"),
-					default: cancel_source ? 1 : 0,
+					// A payment goes with its complement; of a sale a person decides when the authority has agreed.
+					default: (frm.doc.reference_doctype || frm.doctype) === "Payment Entry" ? 1 : 0,
 					hidden: cancel_source ? 0 : 1,
 				},
 			],
