@@ -129,8 +129,14 @@ class DeskCase(unittest.TestCase):
 	def save(self):
 		# Frappe never answers a save that has nothing to do or that a question of its own stops.
 		self.page.evaluate(
-			"""() => cur_frm.is_dirty() && Promise.race([
-				cur_frm.save().catch(() => null), new Promise(done => setTimeout(done, 15000))])"""
+			"""async () => {
+				const pause = time => new Promise(done => setTimeout(done, time));
+				if (document.activeElement) document.activeElement.blur();
+				await pause(100);
+				const saved = cur_frm.save().catch(() => null);
+				await Promise.race([saved, pause(1500)]);
+				if (cur_frm.is_dirty()) await Promise.race([saved, pause(12000)]);
+			}"""
 		)
 		self.page.wait_for_load_state("networkidle")
 

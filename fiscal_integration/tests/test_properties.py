@@ -2,6 +2,7 @@
 design section 4 that a delivery can break: 1 to 6, and 10."""
 
 import json
+import os
 import unittest
 from dataclasses import replace
 from unittest.mock import patch
@@ -27,6 +28,9 @@ from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.providers.base import WebhookEvent
 from fiscal_integration.providers.facturapi import Facturapi
 from fiscal_integration.testing import FiscalTestCase
+
+EXAMPLES = int(os.environ.get("FISCAL_EXAMPLES") or 7)
+"""Histories that are tried; more of them with FISCAL_EXAMPLES=100 or so."""
 
 SALES = 2
 FAULTS = st.sampled_from(
@@ -366,7 +370,7 @@ class TestProperties(FiscalTestCase):
 		capabilities = replace(Facturapi.capabilities, ordered=ordered)
 		with patch.object(Facturapi, "capabilities", capabilities), patch.object(drain, "enqueue_drain"):
 			machine.TestCase.settings = settings(
-				max_examples=12,
+				max_examples=EXAMPLES,
 				stateful_step_count=25,
 				# No shrinking: every step is a dozen transactions, and the printed steps are few as it is.
 				phases=(Phase.generate,),
