@@ -642,6 +642,16 @@ def pay(sale: str, amount: float) -> str:
 	return doc.name
 
 
+def set_others_aside():
+	"""What is still to be sent is not due for a month, so that a test meets its own documents only. Commits."""
+	from fiscal_integration.dispatch import DOCTYPE
+	from fiscal_integration.fiscal.lifecycle import DUE
+
+	later = {"next_attempt": add_days(now_datetime(), 30), "device": None}
+	frappe.db.set_value(DOCTYPE, {"status": ("in", DUE)}, later, update_modified=False)
+	frappe.db.commit()
+
+
 def ensure_user(email: str, roles: list, password: str):
 	"""A user with exactly these roles, to try what each may do. Commits."""
 	user = _ensure("User", email, email=email, first_name=email.partition("@")[0], send_welcome_email=0)
@@ -705,4 +715,10 @@ def use_till(panama: bool = False):
 	if not any(row.user == frappe.session.user for row in profile.get("applicable_for_users") or []):
 		profile.append("applicable_for_users", {"user": frappe.session.user, "default": 1})
 		profile.save(ignore_permissions=True)
+	# Of several open tills of a user the page takes the one that was opened last.
+	opened = {"pos_profile": shop.profile, "user": frappe.session.user, "status": "Open", "docstatus": 1}
+	for name in frappe.get_all("POS Opening Entry", opened, pluck="name"):
+		frappe.db.set_value(
+			"POS Opening Entry", name, "period_start_date", add_to_date(now_datetime(), seconds=-5)
+		)
 	frappe.db.commit()

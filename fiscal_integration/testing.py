@@ -15,7 +15,6 @@ except ImportError:  # from Frappe 16 on
 
 from fiscal_integration import circuit, connection, dispatch, sample
 from fiscal_integration.connection import ACCOUNT, SETTINGS
-from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.sandbox import Sandbox
 
 MIGHTY = "Administrator"
@@ -135,13 +134,7 @@ class FiscalTestCase(FrappeTestCase):
 	@staticmethod
 	def set_others_aside():
 		"""What other tests left to be sent is not due, and on no device, for this one."""
-		frappe.db.set_value(
-			dispatch.DOCTYPE,
-			{"status": ("in", lifecycle.DUE)},
-			{"next_attempt": add_to_date(now_datetime(), days=30), "device": None},
-			update_modified=False,
-		)
-		frappe.db.commit()
+		sample.set_others_aside()
 
 	def turn_time(self, row, seconds: float = 0):
 		"""As if the row's waits were over, and it had last been sent `seconds` earlier."""

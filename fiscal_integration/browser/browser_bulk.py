@@ -71,7 +71,9 @@ class TestBulk(DeskCase):
 
 	def test_2_all_that_match_and_a_reload_in_the_middle(self):
 		self.sandbox.set_option("facturapi", latency=2.0)
-		self.sandbox.fault("facturapi", "status", status=400, code="invalid_request")
+		self.sandbox.fault(
+			"facturapi", "status", match=f"{self.names[0]}.", status=400, code="invalid_request"
+		)
 		self.open_list()
 		self.menu(GENERATE)
 		shown = self.preview()

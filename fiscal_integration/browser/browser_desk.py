@@ -43,7 +43,7 @@ class TestDesk(DeskCase):
 		self.assertEqual(
 			drawn,
 			"issuing_postal_code time_zone default_product_code default_unit_code default_use "
-			"default_payment_form credit_note_payment_form untaxed_lines series webhook_secret".split(),
+			"default_payment_form credit_note_payment_form untaxed_lines walk_in_sales series webhook_secret".split(),
 		)
 		self.assertEqual(
 			self.page.input_value('[data-fieldname="server_url"] input'), "https://www.facturapi.io/v2"

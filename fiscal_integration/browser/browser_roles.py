@@ -25,6 +25,7 @@ class TestRoles(unittest.TestCase):
 	@classmethod
 	def setUpClass(cls):
 		bench("execute", "fiscal_integration.sample.set_up_site")
+		bench("execute", "fiscal_integration.sample.set_others_aside")
 		cls.sandbox = Sandbox().start()
 		cls.addClassCleanup(cls.sandbox.stop)
 		cls.connect()

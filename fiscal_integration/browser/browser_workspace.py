@@ -36,7 +36,9 @@ class TestWorkspace(DeskCase):
 		# Without Frappe's socket server, which these tests do without, the page says so again and again.
 		# Its charts complain of their own bars while they are drawn narrower than they end.
 		ours = (
-			"socket.io" not in message.text + message.location.get("url", "") and "<rect>" not in message.text
+			"socket.io" not in message.text + message.location.get("url", "")
+			# Frappe's own charts, in a box that is not laid out yet.
+			and "attribute width: A negative value" not in message.text
 		)
 		if message.type == "error" and ours:
 			cls.errors.append(f"fiscal workspace: {message.text} {message.location}")
