@@ -380,7 +380,7 @@ class TestProperties(FiscalTestCase):
 			)
 			self.posted = 0
 			machine.TestCase().runTest()
-		self.assertGreater(self.posted, 20, "the machine did next to nothing")
+		self.assertGreater(self.posted, EXAMPLES, "the machine did next to nothing")
 
 	def test_any_interleaving_keeps_the_invariants(self):
 		self.run_machine(ordered=False)
