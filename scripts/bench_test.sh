@@ -118,7 +118,7 @@ unit=$?
 grep -E '^(ERROR|FAIL):' "$logs/unit"
 [ "$unit" = 0 ] || grep -v '^$' "$logs/unit" | tail -60
 tests=$(grep -oE 'Ran [0-9]+ tests?' "$logs/unit" | grep -oE '[0-9]+' | awk '{n += $1} END {print n + 0}')
-bad=$(grep -oE '(failures|errors)=[0-9]+' "$logs/unit" | grep -oE '[0-9]+' | awk '{n += $1} END {print n + 0}')
+bad=$(grep -E '^FAILED \(' "$logs/unit" | grep -oE '(failures|errors)=[0-9]+' | grep -oE '[0-9]+' | awk '{n += $1} END {print n + 0}')
 skipped=$(grep -oE 'skipped=[0-9]+' "$logs/unit" | grep -oE '[0-9]+' | awk '{n += $1} END {print n + 0}')
 [ "$unit" = 0 ] || [ "$bad" -gt 0 ] || bad=1
 # Frappe's runner passes over test files that it does not know how to name, and says nothing.
