@@ -649,6 +649,7 @@ def set_others_aside():
 
 	later = {"next_attempt": add_days(now_datetime(), 30), "device": None}
 	frappe.db.set_value(DOCTYPE, {"status": ("in", DUE)}, later, update_modified=False)
+	frappe.db.set_value("Fiscal Batch", {"status": ("!=", "Finished")}, "status", "Finished")
 	frappe.db.commit()
 
 
