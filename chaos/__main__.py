@@ -168,11 +168,8 @@ class Chaos:
 		sample.connect_account(
 			sample.PANAMA, "conteo", self.sandbox.url("conteo"), self.sandbox.secret_key("conteo")
 		)
-		for source in (
-			(connection.SETTINGS, connection.SETTINGS),
-			(connection.ACCOUNT, sample.PANAMA.company),
-		):
-			circuit.succeeded(source)
+		for record in connection.enabled_records():
+			circuit.succeeded(circuit.source_of(record))
 		self.frappe.db.commit()
 		for provider in PROVIDERS:
 			# So that a kill finds requests in the air.

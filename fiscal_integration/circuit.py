@@ -35,8 +35,9 @@ class Circuit:
 		return self.until is not None
 
 
-def look(source: tuple[str, str]) -> Circuit:
-	"""The circuit of the connection kept in the record `source` (doctype, name)."""
+def look(source: tuple[str, str, str]) -> Circuit:
+	"""The circuit of the connection `source` (doctype, name, server URL): what was seen of one server says nothing
+	about the next, which the settings name from now on."""
 	return frappe.cache.get_value(_key(source), expires=True) or Circuit()
 
 
@@ -78,8 +79,14 @@ def blocks(record) -> bool:
 	return seen.open and not _due(seen)
 
 
-def source_of(record) -> tuple[str, str]:
-	return (record.doctype, record.name)
+def source_of(record) -> tuple[str, str, str]:
+	"""What `record`, the settings or a Fiscal Account, connects to."""
+	return (record.doctype, record.name, record.server_url or "")
+
+
+def source_of_connection(found) -> tuple[str, str, str]:
+	"""The same, of the Connection that was made from the record."""
+	return (*found.source, found.server_url)
 
 
 def _due(seen) -> bool:
@@ -88,18 +95,18 @@ def _due(seen) -> bool:
 
 def _probe(found, seen) -> bool:
 	recorder = audit.Recorder(found.provider, found.secrets, found.source[1])
-	message = ""
+	source, message = source_of_connection(found), ""
 	try:
 		message = translated(connection.open_provider(found, recorder).ping().message, str)
 	except Exception as error:
 		message = type(error).__name__
 	recorder.keep()
-	frappe.cache.delete_value(_key(found.source) + "|probe")
+	frappe.cache.delete_value(_key(source) + "|probe")
 	if any(0 < exchange.status < 500 for exchange in recorder.exchanges):
 		# It answers; whether it issues too will be seen by the next document, and one failure is enough then.
-		_store(found.source, Circuit(THRESHOLD - 1, seen.openings, seen.since, None, seen.message))
+		_store(source, Circuit(THRESHOLD - 1, seen.openings, seen.since, None, seen.message))
 		return True
-	_open(found.source, seen, recorder.redact(message))
+	_open(source, seen, recorder.redact(message))
 	return False
 
 

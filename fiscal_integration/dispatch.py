@@ -336,7 +336,7 @@ def finish(work: Work):
 		)
 		frappe.db.commit()
 	elif work.sent:
-		source = work.provider.connection.source
+		source = circuit.source_of_connection(work.provider.connection)
 		if work.failure and work.failure.down:
 			circuit.failed(source, work.recorder.redact(translated(work.failure.message, _)))
 		else:

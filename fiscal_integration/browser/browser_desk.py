@@ -177,8 +177,9 @@ class TestDesk(DeskCase):
 		# From one form to the other within a session, as people go.
 		self.open_settings()
 		self.page.evaluate("() => frappe.set_route('fiscal-account', 'new')")
-		self.page.wait_for_url(re.compile("fiscal-account/new"))
-		self.page.wait_for_selector(".fiscal-status:visible")
+		# The address changes before the form does.
+		self.page.wait_for_function("() => cur_frm?.doctype === 'Fiscal Account' && cur_frm.is_new()")
+		self.page.wait_for_selector("#page-Fiscal\\ Account .fiscal-status:visible")
 		self.page.wait_for_load_state("networkidle")
 		self.set(company="Kiosk Berlin")
 		expect(self.page.locator(".fiscal-status:visible .indicator-pill")).to_contain_text("Not Available")

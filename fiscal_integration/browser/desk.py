@@ -17,6 +17,7 @@ BENCH = os.environ.get("FISCAL_BENCH_PATH", "")
 SHOTS = os.environ.get("FISCAL_SHOTS", "")
 PASSWORD = os.environ.get("FISCAL_ADMIN_PASSWORD", "admin")
 PATIENCE = 30_000
+expect.set_options(timeout=15_000)
 WRONG_KEY = "sk_test_Wrong000000000000"
 SETTINGS = "/app/fiscal-integration-settings"
 

@@ -291,9 +291,7 @@ class TestOffline(AludraCase):
 		numbers = [int(row.sequence_number) for row in rows]
 		self.assertEqual(numbers, sorted(numbers))
 		self.sandbox.resume()
-		from fiscal_integration import circuit
-
-		circuit.succeeded((connection.ACCOUNT, self.shop.company))
+		self.close_circuits()
 		for row in reversed(rows):
 			self.turn_time(row)
 		for _round in range(3):

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import frappe
 from frappe.utils import add_to_date, now_datetime
 
-from fiscal_integration import alerts, api, circuit, connection, dispatch, printing, registers, sample
+from fiscal_integration import alerts, api, connection, dispatch, printing, registers, sample
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.austria import rksv
 from fiscal_integration.numbering import POINT
@@ -193,7 +193,7 @@ class TestSales(AustriaCase):
 		self.assertTrue(slip["qr_image"])
 		payloads = [self.fresh(row).payload for _doc, row in sold][:1]
 		self.sandbox.resume()
-		circuit.succeeded((connection.ACCOUNT, self.shop.company))
+		self.close_circuits()
 		for _doc, row in sold:
 			self.turn_time(row)
 		for _round in range(3):

@@ -15,8 +15,6 @@ from fiscal_integration.providers.base import Outcome
 from fiscal_integration.providers.facturapi import Facturapi
 from fiscal_integration.testing import FiscalTestCase
 
-SOURCE = (connection.SETTINGS, connection.SETTINGS)
-
 
 class DeliveryCase(FiscalTestCase):
 	def setUp(self):
@@ -354,6 +352,10 @@ class TestSlots(DeliveryCase):
 
 
 class TestCircuit(DeliveryCase):
+	def setUp(self):
+		super().setUp()
+		self.source = circuit.source_of(connection.record_for(sample.COMPANY))
+
 	def take_down(self):
 		rows = self.sell_many(circuit.THRESHOLD + 2)
 		self.sandbox.refuse()
@@ -363,22 +365,33 @@ class TestCircuit(DeliveryCase):
 
 	def turn_circuit(self):
 		"""As if the pause were over."""
-		seen = circuit.look(SOURCE)
-		circuit._store(SOURCE, replace(seen, until=add_to_date(now_datetime(), seconds=-1)))
+		seen = circuit.look(self.source)
+		circuit._store(self.source, replace(seen, until=add_to_date(now_datetime(), seconds=-1)))
 
 	def test_it_opens_and_leaves_the_rest_alone(self):
 		rows = self.take_down()
-		seen = circuit.look(SOURCE)
+		seen = circuit.look(self.source)
 		self.assertTrue(seen.open and seen.since and seen.message)
 		attempts = [self.fresh(row).attempts for row in rows]
 		self.assertEqual(attempts, [1] * circuit.THRESHOLD + [0, 0])
+
+	def test_what_was_seen_of_another_server_says_nothing_of_this_one(self):
+		rows = self.take_down()
+		self.sandbox.resume()
+		# The administrator has seen that the URL is wrong; calls to the old one are still failing.
+		self.connect(server_url=self.sandbox.url("facturapi").replace("127.0.0.1", "localhost"))
+		circuit.failed(self.source, "nobody there")
+		for row in rows:
+			self.turn_time(row)
+			dispatch.process(row.name)
+		self.assertEqual(set(self.statuses(rows)), {lifecycle.ISSUED})
 
 	def test_refusals_do_not_open_it(self):
 		rows = self.sell_many(circuit.THRESHOLD + 1)
 		self.sandbox.fault("facturapi", "status", times=20, status=400, code="invalid_request")
 		for row in rows:
 			dispatch.process(row.name)
-		self.assertFalse(circuit.look(SOURCE).open)
+		self.assertFalse(circuit.look(self.source).open)
 		self.assertEqual(set(self.statuses(rows)), {lifecycle.REJECTED})
 
 	def test_an_answer_in_between_begins_the_count_anew(self):
@@ -387,7 +400,7 @@ class TestCircuit(DeliveryCase):
 			if index != 2:
 				self.sandbox.fault("facturapi", "lost_before_commit")
 			dispatch.process(row.name)
-		self.assertFalse(circuit.look(SOURCE).open)
+		self.assertFalse(circuit.look(self.source).open)
 
 	def test_while_it_is_open_nothing_is_called_or_queued(self):
 		self.take_down()
@@ -406,9 +419,9 @@ class TestCircuit(DeliveryCase):
 		self.queued.clear()
 		drain.sweep()
 		self.assertEqual(len(self.queued), 1)
-		until = circuit.look(SOURCE).until
+		until = circuit.look(self.source).until
 		dispatch.process(self.queued[0])
-		seen = circuit.look(SOURCE)
+		seen = circuit.look(self.source)
 		self.assertTrue(seen.open)
 		self.assertGreater(seen.until, until)
 		self.assertGreater(seen.openings, 1)
@@ -421,7 +434,7 @@ class TestCircuit(DeliveryCase):
 			self.turn_time(row)
 			dispatch.process(row.name)
 		self.assertEqual(set(self.statuses(rows)), {lifecycle.ISSUED})
-		self.assertEqual(circuit.look(SOURCE), circuit.Circuit())
+		self.assertEqual(circuit.look(self.source), circuit.Circuit())
 		paths = [request["path"] for request in self.sandbox.requests("facturapi")]
 		self.assertEqual(paths[0], "/v2/check")
 
@@ -430,7 +443,7 @@ class TestCircuit(DeliveryCase):
 		self.turn_circuit()
 		settings = connection.record_for(sample.COMPANY)
 		before = frappe.db.count("Integration Request", {"fiscal_chain": connection.SETTINGS})
-		key = frappe.cache.make_key(circuit._key(SOURCE) + "|probe")
+		key = frappe.cache.make_key(circuit._key(self.source) + "|probe")
 		frappe.cache.set(key, 1, ex=60)
 		self.assertFalse(circuit.allows(settings))
 		frappe.cache.delete(key)
@@ -440,7 +453,7 @@ class TestCircuit(DeliveryCase):
 
 	def test_a_lost_cache_forgets_it_harmlessly(self):
 		rows = self.take_down()
-		frappe.cache.delete_value(circuit._key(SOURCE))
+		frappe.cache.delete_value(circuit._key(self.source))
 		self.sandbox.resume()
 		for row in rows:
 			self.turn_time(row)

@@ -70,8 +70,8 @@ class Delivery(RuleBasedStateMachine):
 		# A provider that would issue everything it is sent: only our own care keeps it from being twice.
 		self.sandbox.set_option("facturapi", idempotency="none")
 		self.case.set_others_aside()
-		circuit.succeeded((connection.SETTINGS, connection.SETTINGS))
 		self.case.connect()
+		self.case.close_circuits()
 		self.sales, self.held, self.ends = [], [], {}
 		self.payloads: dict[str, int] = {}
 		self.seen = 0
@@ -199,12 +199,10 @@ class Delivery(RuleBasedStateMachine):
 				}
 				frappe.db.set_value(dispatch.DOCTYPE, row.name, changes, update_modified=False)
 		frappe.db.commit()
-		seen = circuit.look((connection.SETTINGS, connection.SETTINGS))
+		source = circuit.source_of(frappe.get_doc(connection.SETTINGS))
+		seen = circuit.look(source)
 		if seen.open:
-			circuit._store(
-				(connection.SETTINGS, connection.SETTINGS),
-				replace(seen, until=add_to_date(seen.until, seconds=-seconds)),
-			)
+			circuit._store(source, replace(seen, until=add_to_date(seen.until, seconds=-seconds)))
 		self.sandbox.advance(seconds)
 
 	@rule()
