@@ -28,6 +28,8 @@ from fiscal_integration.providers.base import Cancellation, CancelRequest, Cance
 from fiscal_integration.slots import Slots
 
 OPEN = (CANCEL_REQUESTED, CANCEL_UNKNOWN, CANCEL_PENDING)
+AFTERWARDS_TRIES = 8
+"""As often the authority's receipt is asked for, and the ERPNext document cancelled, before a person has to."""
 SWEEP_LIMIT = 200
 OUTCOMES = {
 	CancelStatus.CANCELLED: CANCELLED,
@@ -130,10 +132,10 @@ def enqueue(name: str) -> bool:
 
 
 def sweep():
-	"""Queue the cancellations that are due."""
+	"""Queue the cancellations that are due, and what is still to be done for those that went well."""
 	for name in frappe.get_all(
 		DOCTYPE,
-		{"cancellation_status": ("in", OPEN), "cancellation_next": ("<=", now_datetime())},
+		{"cancellation_status": ("in", (*OPEN, CANCELLED)), "cancellation_next": ("<=", now_datetime())},
 		pluck="name",
 		order_by="cancellation_next asc",
 		limit=SWEEP_LIMIT,
@@ -155,6 +157,9 @@ def _process(name: str):
 	row = frappe.get_doc(DOCTYPE, name, for_update=True)
 	now = now_datetime()
 	waits = row.cancellation_next and get_datetime(row.cancellation_next) > now
+	if row.cancellation_status == CANCELLED and row.cancellation_next and not waits:
+		_go_on_afterwards(row, now)
+		return
 	if row.cancellation_status not in OPEN or waits:
 		frappe.db.rollback()
 		return
@@ -198,39 +203,61 @@ def _process(name: str):
 	_apply(row, answer, before, recorder)
 	dispatch.project(row.name)
 	if answer.status is CancelStatus.CANCELLED:
-		_after_cancelled(row.name)
+		_process(row.name)
 
 
-def _after_cancelled(name: str):
+def _go_on_afterwards(row, now):
 	"""Keep the authority's receipt, and cancel in ERPNext where that was asked for. Commits; nothing of it can
-	undo what the authority did."""
-	row = frappe.get_doc(DOCTYPE, name)
-	if row.cancellation_status != CANCELLED:
-		return
-	if files.ACKNOWLEDGEMENT in files.offered(row):
-		try:
-			files.file_of(row, files.ACKNOWLEDGEMENT)
-		except frappe.ValidationError:
-			# It was recorded; whoever wants the file asks for it again.
-			frappe.db.rollback()
-			frappe.clear_messages()
+	undo what the authority did. What does not succeed, or dies with its worker, is taken up again by the sweep."""
+	row.cancellation_attempts = (row.cancellation_attempts or 0) + 1
+	last = row.cancellation_attempts >= AFTERWARDS_TRIES
+	row.cancellation_next = add_to_date(now, seconds=lifecycle.LEASE_SECONDS)
+	row.store()
+	frappe.db.commit()
+	done = _keep_acknowledgement(row)
 	if row.cancel_source:
-		cancel_source(row)
+		done = _cancel_source(row, last) and done
+	wait = int(lifecycle.ask_wait(lifecycle.PENDING, row.cancellation_attempts))
+	following = None if done or last else add_to_date(now_datetime(), seconds=wait)
+	frappe.db.set_value(DOCTYPE, row.name, "cancellation_next", following, update_modified=False)
+	frappe.db.commit()
+	dispatch.project(row.name)
 
 
-def cancel_source(row):
-	"""Cancel the ERPNext document in the name of who asked for it. What forbids it is told on the row."""
+def _keep_acknowledgement(row) -> bool:
+	"""Whether the authority's receipt is here, or there is to be none."""
+	if files.ACKNOWLEDGEMENT not in files.offered(row) or row.acknowledgement:
+		return True
+	try:
+		files.file_of(row, files.ACKNOWLEDGEMENT)
+		return True
+	except frappe.ValidationError:
+		# Not given out yet. The exchange is recorded.
+		frappe.db.rollback()
+		frappe.clear_messages()
+		return False
+
+
+def _cancel_source(row, last: bool) -> bool:
+	"""Cancel the ERPNext document in the name of who asked for it. Whether there is nothing left to try: what
+	forbids it is told on the row, what only failed is tried again unless it was the `last` time."""
 	user = frappe.session.user
 	try:
 		frappe.set_user(row.cancellation_requested_by or user)
 		doc = frappe.get_doc(row.reference_doctype, row.reference_name)
 		if doc.docstatus == 1:
+			doc.check_permission("cancel")
 			doc.cancel()
 		frappe.db.commit()
+		return True
 	except Exception as error:
 		frappe.db.rollback()
-		message = str(error) if isinstance(error, frappe.ValidationError) else type(error).__name__
 		frappe.clear_messages()
+		forbidden = isinstance(error, (frappe.ValidationError, frappe.PermissionError))
+		if not (forbidden or last):
+			dispatch.log("The cancelled document's source stands", row.reference_name, error)
+			return False
+		message = str(error) if forbidden else type(error).__name__
 		frappe.db.set_value(
 			DOCTYPE,
 			row.name,
@@ -238,8 +265,9 @@ def cancel_source(row):
 			_("{0} could not be cancelled: {1}").format(row.reference_name, message),
 			update_modified=False,
 		)
+		frappe.db.set_value(DOCTYPE, row.name, "projected", 0, update_modified=False)
 		dispatch.log("The cancelled document's source stands", row.reference_name, error)
-		frappe.db.commit()
+		return True
 	finally:
 		frappe.set_user(user)
 
@@ -289,7 +317,8 @@ def _apply(held_row, answer: Cancellation, before: str, recorder):
 		row.cancellation_message = recorder.redact(translated(answer.message, _)) or None
 		row.cancellation_next = None
 		if state == CANCELLED:
-			row.cancelled_at = now
+			row.cancelled_at = row.cancellation_next = now
+			row.cancellation_attempts = 0
 		elif state == CANCEL_PENDING:
 			row.cancellation_next = add_to_date(
 				now, seconds=int(lifecycle.ask_wait(lifecycle.PENDING, tries))

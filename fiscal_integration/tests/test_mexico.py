@@ -99,6 +99,68 @@ class TestCancelling(MexicoCase):
 		self.step(row)
 		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 2)
 
+	def test_what_follows_is_done_though_the_worker_dies(self):
+		doc, row = self.issued(items=[("CAFE-500", 1, 100.0)])
+		self.ask(row, "03", cancel_source=1)
+		with patch.object(cancellation, "_go_on_afterwards", side_effect=SystemExit):
+			with self.assertRaises(SystemExit):
+				cancellation.process(row.name)
+		frappe.db.rollback()
+		row = self.fresh(row)
+		self.assertEqual((row.cancellation_status, row.acknowledgement), ("Cancelled", None))
+		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 1)
+		cancellation.enqueue.reset_mock()
+		cancellation.sweep()
+		self.assertIn((row.name,), [call.args for call in cancellation.enqueue.call_args_list])
+		row = self.step(row)
+		self.assertTrue(row.acknowledgement)
+		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 2)
+		self.assertIsNone(row.cancellation_next)
+		requests = [entry["method"] for entry in self.sandbox.requests("facturapi")]
+		self.assertEqual(requests.count("DELETE"), 1)
+
+	def test_a_receipt_that_is_not_there_yet_is_asked_for_again(self):
+		doc, row = self.issued(items=[("CAFE-500", 1, 100.0)])
+		self.sandbox.fault(
+			"facturapi",
+			"status",
+			operation="cancellation_receipt",
+			status=409,
+			code="invoice_cancellation_receipt_unavailable",
+		)
+		self.ask(row, "03", cancel_source=1)
+		row = self.step(row)
+		self.assertIsNone(row.acknowledgement)
+		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 2)
+		self.assertGreater(row.cancellation_next, now_datetime())
+		self.later(row)
+		row = self.step(row)
+		self.assertTrue(row.acknowledgement)
+		self.assertIsNone(row.cancellation_next)
+
+	def test_a_receipt_that_never_comes_is_not_asked_for_for_ever(self):
+		_, row = self.issued(items=[("CAFE-500", 1, 100.0)])
+		self.sandbox.fault("facturapi", "status", times=50, operation="cancellation_receipt", status=409)
+		self.ask(row, "03")
+		row = self.step(row)
+		tries = 1
+		while row.cancellation_next:
+			self.later(row)
+			row = self.step(row)
+			tries += 1
+		self.assertEqual(tries, cancellation.AFTERWARDS_TRIES)
+		self.assertEqual(row.cancellation_status, "Cancelled")
+
+	def test_an_invoice_that_may_not_be_cancelled_is_told_and_not_tried_again(self):
+		doc, row = self.issued(items=[("CAFE-500", 1, 100.0)])
+		row = self.ask(row, "03", cancel_source=1)
+		frappe.db.set_value(dispatch.DOCTYPE, row.name, "cancellation_requested_by", "Guest")
+		frappe.db.commit()
+		row = self.step(row)
+		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 1)
+		self.assertIn(doc.name, row.cancellation_message)
+		self.assertIsNone(row.cancellation_next)
+
 	def test_a_large_one_waits_for_the_receiver_and_the_webhook_brings_the_answer(self):
 		for answer, state in (("accepted", "Cancelled"), ("rejected", "Refused")):
 			with self.subTest(answer):
