@@ -18,9 +18,11 @@ from fiscal_integration import (
 	files,
 	health,
 	mail,
+	mapping,
 	proof,
 	receiver,
 	registers,
+	sources,
 	webhooks,
 )
 from fiscal_integration.fiscal import lifecycle, qr
@@ -347,7 +349,7 @@ def search_documents(
 @frappe.whitelist()
 def sale_form(company: str, doctype: str) -> dict:
 	"""What the form of a sale of `company` has to ask for its fiscal document: nothing for most providers."""
-	if doctype not in ("POS Invoice", "Sales Invoice") or not frappe.has_permission(doctype, "read"):
+	if doctype not in mapping.SALES or not frappe.has_permission(doctype, "read"):
 		frappe.throw(_("{0} has no fiscal document.").format(doctype), frappe.PermissionError)
 	record = connection.record_for(company)
 	if not record:
@@ -383,7 +385,7 @@ def check_tax_id(company: str, tax_id: str, taxpayer_type: str = "") -> dict:
 @frappe.whitelist(methods=["POST"])
 def look_up_taxpayer(company: str, tax_id: str, taxpayer_type: str = "") -> dict:
 	"""Ask the provider's register for a taxpayer's number. For whoever may make sales."""
-	if not any(frappe.has_permission(doctype, "create") for doctype in ("POS Invoice", "Sales Invoice")):
+	if not any(frappe.has_permission(doctype, "create") for doctype in mapping.SALES):
 		frappe.throw(_("You may not make sales."), frappe.PermissionError)
 	return receiver.look_up(company, tax_id, taxpayer_type)
 
@@ -552,7 +554,7 @@ def _operable(document: str):
 
 
 def _readable_invoice(doctype: str, name: str):
-	if doctype not in dispatch.SOURCES:
+	if doctype not in sources.SOURCES:
 		frappe.throw(_("{0} has no fiscal document.").format(doctype), frappe.PermissionError)
 	frappe.has_permission(doctype, "read", doc=name, throw=True)
 

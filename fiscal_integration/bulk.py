@@ -15,12 +15,12 @@ from frappe import _
 from frappe.utils import add_to_date, get_datetime, now_datetime
 
 from fiscal_integration import connection, dispatch, drain, mapping, recurring
-from fiscal_integration.dispatch import DOCTYPE, PURPOSE, SALES
+from fiscal_integration.dispatch import DOCTYPE, PURPOSE
 from fiscal_integration.drain import BATCH, FINISHED, PREPARING, RUNNING
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
 from fiscal_integration.fiscal.words import say, translated
-from fiscal_integration.overrides.invoice import in_scope, without_document
+from fiscal_integration.overrides.invoice import without_document
 from fiscal_integration.providers.base import Provider
 
 CHUNK = 200
@@ -153,7 +153,7 @@ def start(doctype: str, names: list[str] | None = None, filters=None) -> dict:
 
 def _select(doctype, names, filters) -> list[str]:
 	"""The names of the selected rows which the user may read, in the order of the sales."""
-	if doctype not in (*SALES, DOCTYPE):
+	if doctype not in (*mapping.SALES, DOCTYPE):
 		frappe.throw(_("{0} has no fiscal document.").format(doctype), frappe.PermissionError)
 	wanted = [["name", "in", names]] if names is not None else filters or []
 	if names is not None and not names:
@@ -283,9 +283,9 @@ def _sort_missing(doctype, row, parts, lot):
 
 def _stands_for_itself(doctype, row, parts) -> bool:
 	invoice = _light(doctype, row)
-	# `in_scope` asks a consolidated invoice what its rows stand for.
+	# A consolidated invoice is asked a consolidated invoice what its rows stand for.
 	invoice.__dict__["items"] = parts
-	return in_scope(invoice)
+	return mapping.is_sale(invoice)
 
 
 def _light(doctype, row):

@@ -21,11 +21,10 @@ from fiscal_integration import (
 	audit,
 	circuit,
 	connection,
-	global_invoices,
-	mapping,
 	numbering,
 	payments,
 	recurring,
+	sources,
 )
 from fiscal_integration.fiscal import lifecycle, qr
 from fiscal_integration.fiscal.errors import ErrorClass, Failure, MappingError, Problem
@@ -39,9 +38,6 @@ from fiscal_integration.slots import Slots
 
 DOCTYPE = "Fiscal Document"
 PURPOSE = "Issue"
-SALES = ("POS Invoice", "Sales Invoice")
-SOURCES = (*SALES, payments.DOCTYPE, global_invoices.DOCTYPE)
-"""The doctypes that have fiscal documents."""
 HOLD_SECONDS = 600
 """How long a document waits before it is looked at again while its connection is switched off, or while
 the document that it corrects is on its way."""
@@ -98,7 +94,8 @@ def create(doc) -> str:
 def _new_row(doc, reference: str):
 	row = frappe.new_doc(DOCTYPE)
 	now = now_datetime()
-	currency, total = mapping.amount_of(doc)
+	source = sources.of(doc.doctype)
+	currency, total = source.amount_of(doc)
 	row.update(
 		{
 			"name": doc.get("fiscal_document") or frappe.generate_hash(length=10),
@@ -106,7 +103,7 @@ def _new_row(doc, reference: str):
 			"reference_name": doc.name,
 			"purpose": PURPOSE,
 			"company": doc.company,
-			"kind": mapping.kind_of(doc).value,
+			"kind": source.kind_of(doc).value,
 			"status": lifecycle.QUEUED,
 			"status_since": now,
 			"device": _device(doc),
@@ -497,7 +494,7 @@ def _stumble(row, now, error) -> bool:
 def _freeze(row, invoice, found, now) -> bool:
 	"""Map and build, and put the request on the row to the byte (invariant 2)."""
 	record = connection.record_for(row.company)
-	mapped = mapping.to_invoice(invoice, record.payment_code, lock=True)
+	mapped = sources.of(invoice.doctype).to_invoice(invoice, record.payment_code, lock=True)
 	awaited = [entry for entry in (mapped.reference, *mapped.settles) if entry and entry.awaited]
 	if awaited:
 		return _put_off(row, now, _("Waits for the fiscal document of {0}.").format(awaited[0].name), 30)
@@ -849,8 +846,8 @@ def project_after_commit(name: str):
 def write_projection(row):
 	"""The invoice's fiscal fields as `row` has them. No commit, no change of `modified`."""
 	frappe.db.set_value(row.reference_doctype, row.reference_name, projection(row), update_modified=False)
-	if row.reference_doctype == global_invoices.DOCTYPE:
-		global_invoices.show_on_sales(row)
+	if shown := sources.of(row.reference_doctype).shown:
+		shown(row)
 
 
 def projection(row) -> dict:

@@ -12,7 +12,7 @@ import frappe
 from frappe import _
 from frappe.utils import add_to_date, get_datetime, get_time, getdate, now_datetime
 
-from fiscal_integration import alerts, circuit, connection, dispatch
+from fiscal_integration import alerts, circuit, connection, dispatch, sources
 from fiscal_integration.dispatch import DOCTYPE
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import ErrorClass
@@ -66,7 +66,7 @@ def repair_projections():
 	"""Show again what a save of the whole invoice has overwritten: the last resort behind
 	overrides.invoice.restore_projection, should that have been lost with its process."""
 	since = add_to_date(now_datetime(), hours=-REPAIR_HOURS)
-	for doctype in dispatch.SOURCES:
+	for doctype in sources.SOURCES:
 		names = frappe.db.sql(
 			f"""
 			select document.name from `tab{doctype}` invoice

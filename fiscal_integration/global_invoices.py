@@ -62,7 +62,7 @@ def open_sales(company: str, start: date, end: date) -> list[dict]:
 	Only what the check at submit found to belong into a global invoice: `fiscal_status` says so.
 	"""
 	found = []
-	for doctype in ("POS Invoice", "Sales Invoice"):
+	for doctype in mapping.SALES:
 		found += [
 			{"reference_doctype": doctype, **row}
 			for row in frappe.get_all(
@@ -89,7 +89,7 @@ def claim_of(row) -> str:
 	return f"{row['reference_doctype']}:{row['reference_name']}"
 
 
-def to_invoice(doc, payment_code=lambda mode: "") -> Invoice:
+def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice:
 	"""`doc` (Fiscal Global Invoice) as a fiscal.Invoice: a line for each sale and kind of taxes, returns taken off."""
 	groups: dict[str, dict] = {}
 	paid: dict[tuple, Payment] = {}
@@ -175,7 +175,7 @@ def show_on_sales(row):
 		"fiscal_authorization": row.authorization_number if issued else None,
 		"fiscal_authorized_at": row.authorized_at if issued else None,
 	}
-	for doctype in ("POS Invoice", "Sales Invoice"):
+	for doctype in mapping.SALES:
 		names = frappe.get_all(
 			SALE, {"parent": row.reference_name, "reference_doctype": doctype}, pluck="reference_name"
 		)

@@ -13,7 +13,6 @@ import frappe
 from frappe import _
 from frappe.utils import get_datetime, get_system_timezone, getdate, strip_html
 
-from fiscal_integration import global_invoices, payments
 from fiscal_integration.connection import country_code
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError, Problem
@@ -33,6 +32,7 @@ from fiscal_integration.fiscal.invoice import (
 )
 from fiscal_integration.fiscal.money import CENT, MICRO, ZERO, decimal, quantize
 
+SALES = ("POS Invoice", "Sales Invoice")
 HUNDRED = Decimal(100)
 
 # Custom field Account.fiscal_tax_type -> (category, withheld). "Charge" is no tax but a line of its own.
@@ -68,15 +68,11 @@ PAYMENT_TYPES = {"Cash": PaymentKind.CASH, "Bank": PaymentKind.TRANSFER}
 
 
 def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice:
-	"""`doc` (POS Invoice, Sales Invoice or Payment Entry) as a fiscal.Invoice.
+	"""`doc` (POS Invoice or Sales Invoice) as a fiscal.Invoice.
 
 	`payment_code` gives the mapping table's code for a mode of payment; `lock` holds what the values depend on
 	until the transaction's end. Raises MappingError with everything that cannot be expressed.
 	"""
-	if doc.doctype == payments.DOCTYPE:
-		return payments.to_invoice(doc, payment_code, lock)
-	if doc.doctype == "Fiscal Global Invoice":
-		return global_invoices.to_invoice(doc, payment_code)
 	sign = Decimal(-1) if doc.get("is_return") else Decimal(1)
 	lines = _Lines(doc, sign).build()
 	company_currency = frappe.get_cached_value("Company", doc.company, "default_currency")
@@ -111,16 +107,34 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 	)
 
 
+def is_sale(doc) -> bool:
+	"""Whether this invoice is a sale of its own, which needs a fiscal document (design section 3).
+
+	Never by `is_pos`: from v16 on the Point of Sale makes Sales Invoices.
+	"""
+	if doc.get("is_opening") == "Yes":
+		return False
+	if doc.doctype == "Sales Invoice" and doc.get("is_consolidated"):
+		return not _consolidates(doc)
+	return True
+
+
+def _consolidates(doc) -> bool:
+	"""Whether it really stands for POS Invoices, which have fiscal documents of their own, and not only says so."""
+	if doc.get("is_created_using_pos") and doc.get("is_return"):
+		return True
+	parts = {item.get("pos_invoice") for item in doc.items}
+	if not parts or None in parts or "" in parts:
+		return False
+	return frappe.db.count("POS Invoice", {"name": ("in", list(parts)), "docstatus": 1}) == len(parts)
+
+
 def amount_of(doc) -> tuple[str, Decimal]:
-	"""Currency and total of a sale or a payment, as the list of fiscal documents shows them until it is built."""
-	if doc.doctype == payments.DOCTYPE:
-		return doc.paid_to_account_currency, decimal(doc.received_amount)
+	"""Currency and total, as the list of fiscal documents shows them until it is built."""
 	return doc.currency, abs(decimal(doc.grand_total))
 
 
 def kind_of(doc) -> DocumentKind:
-	if doc.doctype == payments.DOCTYPE:
-		return DocumentKind.PAYMENT
 	if doc.get("is_return"):
 		return DocumentKind.CREDIT_NOTE
 	return DocumentKind.DEBIT_NOTE if doc.get("is_debit_note") else DocumentKind.INVOICE
@@ -263,6 +277,8 @@ def payment_kind(mode: str) -> PaymentKind:
 
 def _id_of_global(doctype: str, name: str) -> str:
 	"""The fiscal id that a sale has through its global invoice."""
+	from fiscal_integration import global_invoices
+
 	parent = global_invoices.holding(doctype, name)
 	found = parent and frappe.db.get_value(
 		"Fiscal Document",

@@ -12,7 +12,7 @@ import frappe
 from frappe import _
 from frappe.utils import get_system_timezone, getdate, now_datetime
 
-from fiscal_integration import connection
+from fiscal_integration import connection, mapping
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
 from fiscal_integration.fiscal.invoice import DocumentKind, Invoice, Payment, Settlement
@@ -45,8 +45,6 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 
 	Raises MappingError with what cannot be expressed.
 	"""
-	from fiscal_integration import mapping
-
 	record = connection.record_for(doc.company)
 	company_currency = frappe.get_cached_value("Company", doc.company, "default_currency")
 	if not doc.mode_of_payment:
@@ -79,6 +77,15 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 		settles=settles,
 		payment_reference=(doc.get("reference_no") or "").strip(),
 	)
+
+
+def kind_of(doc) -> DocumentKind:
+	return DocumentKind.PAYMENT
+
+
+def amount_of(doc) -> tuple[str, Decimal]:
+	"""Currency and amount of a payment, as the list of fiscal documents shows them until it is built."""
+	return doc.paid_to_account_currency, decimal(doc.received_amount)
 
 
 def paid_at(doc) -> datetime:

@@ -7,9 +7,9 @@ import frappe
 from frappe import _
 from werkzeug.wrappers import Response
 
-from fiscal_integration import dispatch, files
+from fiscal_integration import dispatch, files, sources
 
-DOCTYPES = {frappe.scrub(doctype).replace("_", "-"): doctype for doctype in dispatch.SOURCES}
+DOCTYPES = {frappe.scrub(doctype).replace("_", "-"): doctype for doctype in sources.SOURCES}
 ROUTE = re.compile(
 	rf"^/?(?P<doctype>{'|'.join(DOCTYPES)})/(?P<name>.+)/fiscal/(?P<kind>{'|'.join(files.KINDS)})/?$"
 )

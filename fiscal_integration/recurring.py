@@ -7,6 +7,7 @@ submitted, and its fiscal document waits for a person instead of being sent.
 import frappe
 from frappe.utils import get_datetime, getdate
 
+from fiscal_integration import sources
 from fiscal_integration.fiscal import lifecycle
 
 MONTHLY = ("Monthly", "Quarterly", "Half-yearly", "Yearly")
@@ -17,7 +18,7 @@ def period_key(doc) -> tuple[str, ...]:
 
 	Empty for a sale that nobody repeats, and for returns and additions, of which there may be several.
 	"""
-	if doc.doctype == "Payment Entry" or doc.get("is_return") or doc.get("is_debit_note"):
+	if not sources.of(doc.doctype).repeats or doc.get("is_return") or doc.get("is_debit_note"):
 		return ()
 	if doc.get("subscription"):
 		start, end = (getdate(doc.get(field) or doc.posting_date) for field in ("from_date", "to_date"))

@@ -1,4 +1,4 @@
-"""What we hang on POS Invoice, Sales Invoice and Payment Entry: the same, since all may have fiscal documents.
+"""What we hang on the doctypes that have fiscal documents (sources.py): the same on all.
 
 Only the check before submit, where the cashier can mend, and the checks before cancelling and deleting
 throw. Nothing else may ever stop a sale or a POS Closing (invariant 8).
@@ -16,38 +16,13 @@ from fiscal_integration import (
 	connection,
 	dispatch,
 	global_invoices,
-	mapping,
 	numbering,
-	payments,
+	sources,
 )
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
 from fiscal_integration.fiscal.lifecycle import FOR_GLOBAL, NOT_REQUIRED
 from fiscal_integration.fiscal.words import translated
-
-
-def in_scope(doc) -> bool:
-	"""Whether this invoice is a sale of its own that needs a fiscal document (design section 3).
-
-	Never by `is_pos`: from v16 on the Point of Sale makes Sales Invoices.
-	"""
-	if doc.get("is_opening") == "Yes":
-		return False
-	if doc.doctype == payments.DOCTYPE:
-		return payments.wants_document(doc)
-	if doc.doctype == "Sales Invoice" and doc.get("is_consolidated"):
-		return not _consolidates(doc)
-	return True
-
-
-def _consolidates(doc) -> bool:
-	"""Whether it really stands for POS Invoices, which have fiscal documents of their own, and not only says so."""
-	if doc.get("is_created_using_pos") and doc.get("is_return"):
-		return True
-	parts = {item.get("pos_invoice") for item in doc.items}
-	if not parts or None in parts or "" in parts:
-		return False
-	return frappe.db.count("POS Invoice", {"name": ("in", list(parts)), "docstatus": 1}) == len(parts)
 
 
 def check_before_submit(doc, method=None):
@@ -58,7 +33,7 @@ def check_before_submit(doc, method=None):
 	"""
 	doc.fiscal_document = doc.fiscal_status = doc.fiscal_error = None
 	try:
-		if not in_scope(doc):
+		if not sources.of(doc.doctype).in_scope(doc):
 			return
 		record = connection.record_for(doc.company)
 		if not record:
@@ -83,7 +58,7 @@ def check_before_submit(doc, method=None):
 def _looked_at(doc, record):
 	"""What stops the sale; and what it shows where it is to have no document of its own."""
 	try:
-		invoice = mapping.to_invoice(doc, record.payment_code)
+		invoice = sources.of(doc.doctype).to_invoice(doc, record.payment_code)
 	except MappingError as error:
 		return error.problems, None
 	if any(entry.awaited for entry in invoice.settles):
@@ -125,11 +100,11 @@ def restore_projection(doc, method=None):
 	read again once that is committed; taking a lock on it instead might cost the closing a deadlock.
 	"""
 	try:
-		row = dispatch.find(doc.doctype, doc.name)
+		row, source = dispatch.find(doc.doctype, doc.name), sources.of(doc.doctype)
 		if row:
 			dispatch.write_projection(row)
 			dispatch.project_after_commit(row.name)
-		elif doc.doctype == payments.DOCTYPE and payments.wants_document(doc):
+		elif source.late and source.in_scope(doc):
 			# An advance that was allocated to an invoice after it was submitted.
 			doc.fiscal_document = dispatch.create(doc)
 			dispatch.project_after_commit(doc.fiscal_document)
@@ -156,11 +131,11 @@ def check_before_cancel(doc, method=None):
 
 def _refuse_cancel(doc, row):
 	if row.status == lifecycle.ISSUED and row.cancellation_status != lifecycle.CANCELLED:
-		if doc.doctype == payments.DOCTYPE:
+		if not sources.of(doc.doctype).returnable:
 			frappe.throw(
 				_(
 					"{0} has the fiscal document {1}, which has to be cancelled first: Fiscal > Cancel Fiscal Document. "
-					"The payment is cancelled with it, as soon as the authority has agreed."
+					"There you may have it cancelled here too, as soon as the authority has agreed."
 				).format(doc.name, row.fiscal_id),
 				title=_("Fiscal Document Issued"),
 			)

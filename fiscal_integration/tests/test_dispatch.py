@@ -435,9 +435,9 @@ class TestScope(FiscalTestCase):
 	def test_opening_entries_are_none_of_it(self):
 		doc = sample.invoice(doctype="Sales Invoice", paid=False, customer=BUSINESS, submit=False)
 		doc.is_opening = "Yes"
-		from fiscal_integration.overrides.invoice import in_scope
+		from fiscal_integration.mapping import is_sale
 
-		self.assertFalse(in_scope(doc))
+		self.assertFalse(is_sale(doc))
 
 	def test_disabled_makes_nothing(self):
 		self.connect(enabled=0)

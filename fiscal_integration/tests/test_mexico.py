@@ -599,6 +599,10 @@ class TestGlobalInvoice(MexicoCase):
 		sale = self.walk_in()
 		doc = self.collected()
 		row = self.run_job(dispatch.find(doc.doctype, doc.name))
+		with self.assertRaises(frappe.ValidationError) as caught:
+			frappe.get_doc(doc.doctype, doc.name).cancel()
+		self.assertIn("cancelled first", str(caught.exception))
+		frappe.db.rollback()
 		self.ask(row, "02", cancel_source=1)
 		self.assertEqual(self.step(row).cancellation_status, "Cancelled")
 		self.assertEqual(self.shown(sale), ("For Global Invoice", None))

@@ -3,7 +3,7 @@ from frappe.utils import now_datetime, nowdate
 
 from fiscal_integration import dispatch, sample
 from fiscal_integration.fiscal import lifecycle
-from fiscal_integration.overrides.invoice import in_scope
+from fiscal_integration.mapping import is_sale
 from fiscal_integration.testing import FiscalTestCase
 
 
@@ -88,13 +88,13 @@ class TestPosClosing(FiscalTestCase):
 		for name in consolidations:
 			self.assertIsNone(dispatch.find("Sales Invoice", name), name)
 			merged = frappe.get_doc("Sales Invoice", name)
-			self.assertFalse(in_scope(merged))
+			self.assertFalse(is_sale(merged))
 			self.assertFalse(merged.fiscal_id or merged.fiscal_status or merged.fiscal_document)
 
 	def test_a_flag_alone_is_no_consolidation(self):
 		"""An invoice that only claims to be consolidated is a sale, and needs its document."""
 		doc = sample.invoice(doctype="Sales Invoice", paid=False, submit=False)
 		doc.is_consolidated = 1
-		self.assertTrue(in_scope(doc))
+		self.assertTrue(is_sale(doc))
 		doc.items[0].pos_invoice = "NO-SUCH-INVOICE"
-		self.assertTrue(in_scope(doc))
+		self.assertTrue(is_sale(doc))

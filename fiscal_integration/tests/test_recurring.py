@@ -87,9 +87,9 @@ class TestOncePerPeriod(RecurringCase):
 
 	def test_returns_and_additions_are_not_the_periods_invoice(self):
 		for flag in ("is_return", "is_debit_note"):
-			doc = frappe._dict({"subscription": "S", flag: 1})
+			doc = frappe._dict({"doctype": "Sales Invoice", "subscription": "S", flag: 1})
 			self.assertEqual(recurring.period_key(doc), ())
-		self.assertEqual(recurring.period_key(frappe._dict()), ())
+		self.assertEqual(recurring.period_key(frappe._dict(doctype="Sales Invoice")), ())
 
 
 class TestPeriods(FiscalTestCase):

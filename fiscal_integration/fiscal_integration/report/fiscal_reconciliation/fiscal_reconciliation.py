@@ -6,9 +6,8 @@ import frappe
 from frappe import _
 from frappe.utils import add_days, flt, getdate
 
-from fiscal_integration import dispatch, proof
+from fiscal_integration import dispatch, mapping, proof
 from fiscal_integration.fiscal import lifecycle
-from fiscal_integration.overrides.invoice import in_scope
 
 NOT_ISSUED = "Submitted, Not Issued"
 CANCELLED_HERE = "Issued, Cancelled in ERPNext"
@@ -18,7 +17,6 @@ NUMBER = "Number Missing"
 NO_DOCUMENT = "No Fiscal Document"
 NO_GLOBAL = "In No Global Invoice"
 KINDS = (NOT_ISSUED, CANCELLED_HERE, CANCELLED_THERE, AMOUNTS, NUMBER, NO_DOCUMENT, NO_GLOBAL)
-INVOICES = ("POS Invoice", "Sales Invoice")
 LIMIT = 20000
 """Findings that are shown at most; the summary counts all."""
 CENT = 0.005
@@ -127,7 +125,7 @@ def _summary(counts: dict) -> list[dict]:
 
 
 def _findings(filters, wanted) -> Iterator[tuple[str, dict]]:
-	for doctype in INVOICES:
+	for doctype in mapping.SALES:
 		for kind in wanted:
 			if kind in CONDITIONS:
 				yield from _of_invoices(doctype, filters, kind)
@@ -174,7 +172,11 @@ def _of_invoices(doctype: str, filters, kind: str) -> Iterator[tuple[str, dict]]
 		as_dict=True,
 	)
 	for row in rows:
-		if kind == NO_DOCUMENT and row.consolidated and not in_scope(frappe.get_doc(doctype, row.name)):
+		if (
+			kind == NO_DOCUMENT
+			and row.consolidated
+			and not mapping.is_sale(frappe.get_doc(doctype, row.name))
+		):
 			continue
 		yield kind, _finding(kind, doctype, row)
 

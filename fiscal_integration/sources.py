@@ -1,0 +1,42 @@
+"""The doctypes that have fiscal documents, and what is different about each. A new one is an entry here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fiscal_integration import global_invoices, mapping, payments
+
+
+@dataclass(frozen=True)
+class Source:
+	"""How documents of one doctype become fiscal ones.
+
+	`to_invoice` makes the fiscal.Invoice (see mapping.to_invoice), `kind_of` and `amount_of` (currency, total) tell
+	of it beforehand, and `in_scope` whether there is to be one at all. `late`: that may turn out after it was
+	submitted. `returnable`: what is wrong with an issued one is corrected by a return; else its fiscal document has
+	to be cancelled. `repeats`: Auto Repeat and Subscription make them, once per period. `shown` is called with the
+	Fiscal Document whenever that changes.
+	"""
+
+	to_invoice: Callable
+	kind_of: Callable = mapping.kind_of
+	amount_of: Callable = mapping.amount_of
+	in_scope: Callable = lambda doc: True
+	late: bool = False
+	returnable: bool = False
+	repeats: bool = False
+	shown: Callable | None = None
+
+
+_SALE = Source(mapping.to_invoice, in_scope=mapping.is_sale, returnable=True, repeats=True)
+SOURCES = {
+	**dict.fromkeys(mapping.SALES, _SALE),
+	payments.DOCTYPE: Source(
+		payments.to_invoice, payments.kind_of, payments.amount_of, payments.wants_document, late=True
+	),
+	global_invoices.DOCTYPE: Source(global_invoices.to_invoice, shown=global_invoices.show_on_sales),
+}
+
+
+def of(doctype: str) -> Source:
+	"""What is different about documents of `doctype`."""
+	return SOURCES[doctype]
