@@ -208,7 +208,7 @@ def fiscal_view(doctype: str, name: str) -> dict:
 		"can_open": operator,
 		"reviewed": bool(reviewed),
 		"docstatus": frappe.db.get_value(doctype, name, "docstatus"),
-		"goes_on": state.due or row.cancellation_status in cancellation.OPEN,
+		"goes_on": state.due or row.cancellation_status in lifecycle.CANCELLING,
 		"fields": {key: value for key, value in dispatch.projection(row).items() if key != "fiscal_qr_image"},
 		**_timeline(row),
 	}

@@ -14,7 +14,7 @@ import frappe
 from frappe import _
 from frappe.utils import add_to_date, get_datetime, now_datetime
 
-from fiscal_integration import connection, dispatch, drain, mapping, recurring
+from fiscal_integration import connection, dispatch, drain, global_invoices, mapping, recurring
 from fiscal_integration.dispatch import DOCTYPE, PURPOSE
 from fiscal_integration.drain import BATCH, FINISHED, PREPARING, RUNNING
 from fiscal_integration.fiscal import lifecycle
@@ -273,12 +273,18 @@ def _sort_missing(doctype, row, parts, lot):
 	elif row.fiscal_status == lifecycle.IN_GLOBAL:
 		# Never a document of its own beside the one that stands for it already.
 		lot.leave("Part of a global invoice already.")
-	elif row.fiscal_status in lifecycle.WITHOUT:
+	elif row.fiscal_status in lifecycle.WITHOUT and not _may_have_changed(doctype, row):
 		lot.leave("It needs no document of its own: {0}", row.fiscal_error or "")
 	elif not lot.companies[row.company]:
 		lot.leave_unconnected(row.company)
 	else:
 		lot.missing.append(row)
+
+
+def _may_have_changed(doctype, row) -> bool:
+	"""A return that was to be taken off a global invoice is a credit note once its sale is in an issued one."""
+	collected = row.is_return and row.fiscal_status == lifecycle.FOR_GLOBAL
+	return bool(collected and not global_invoices.holding(doctype, row.name))
 
 
 def _stands_for_itself(doctype, row, parts) -> bool:
@@ -449,6 +455,12 @@ class _Preparation:
 	def _make(self, row, lot) -> bool:
 		"""Insert the Fiscal Document of an invoice that has none. False when it stays without."""
 		record = lot.companies[row.company]
+		if row.fiscal_status == lifecycle.FOR_GLOBAL:
+			# Held, so that nobody collects it meanwhile; and claimed it must not be.
+			frappe.db.get_value(self.doctype, row.name, "name", for_update=True)
+			if global_invoices.holding(self.doctype, row.name, lock=True):
+				lot.leave("Part of a global invoice already.")
+				return False
 		if _may_be_outside(record):
 			without = _without(self.doctype, row.name, record)
 			if without:

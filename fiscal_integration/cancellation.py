@@ -27,7 +27,6 @@ from fiscal_integration.fiscal.words import say, translated
 from fiscal_integration.providers.base import Cancellation, CancelRequest, CancelStatus
 from fiscal_integration.slots import Slots
 
-OPEN = (CANCEL_REQUESTED, CANCEL_UNKNOWN, CANCEL_PENDING)
 AFTERWARDS_TRIES = 8
 """As often the authority's receipt is asked for, and the ERPNext document cancelled, before a person has to."""
 SWEEP_LIMIT = 200
@@ -40,7 +39,7 @@ OUTCOMES = {
 
 def offered(row) -> bool:
 	"""Whether a cancellation may be asked for: the settings allow it, the provider can, and none is under way."""
-	if row.status != lifecycle.ISSUED or row.cancellation_status in (*OPEN, CANCELLED):
+	if row.status != lifecycle.ISSUED or row.cancellation_status in (*lifecycle.CANCELLING, CANCELLED):
 		return False
 	if not frappe.get_cached_doc(connection.SETTINGS).enable_cancellation:
 		return False
@@ -135,7 +134,10 @@ def sweep():
 	"""Queue the cancellations that are due, and what is still to be done for those that went well."""
 	for name in frappe.get_all(
 		DOCTYPE,
-		{"cancellation_status": ("in", (*OPEN, CANCELLED)), "cancellation_next": ("<=", now_datetime())},
+		{
+			"cancellation_status": ("in", (*lifecycle.CANCELLING, CANCELLED)),
+			"cancellation_next": ("<=", now_datetime()),
+		},
 		pluck="name",
 		order_by="cancellation_next asc",
 		limit=SWEEP_LIMIT,
@@ -160,7 +162,7 @@ def _process(name: str):
 	if row.cancellation_status == CANCELLED and row.cancellation_next and not waits:
 		_go_on_afterwards(row, now)
 		return
-	if row.cancellation_status not in OPEN or waits:
+	if row.cancellation_status not in lifecycle.CANCELLING or waits:
 		frappe.db.rollback()
 		return
 	before = row.cancellation_status

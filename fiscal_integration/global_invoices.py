@@ -21,6 +21,8 @@ from fiscal_integration.fiscal.money import MICRO, ZERO, decimal, quantize
 
 DOCTYPE = "Fiscal Global Invoice"
 SALE = "Fiscal Global Invoice Sale"
+FEW = 10
+"""As many sales are named where some of many are not as they should be."""
 PERIODS = {
 	"Day": "day",
 	"Week": "week",
@@ -77,11 +79,58 @@ def open_sales(company: str, start: date, end: date) -> list[dict]:
 				order_by="posting_date asc, posting_time asc, name asc",
 			)
 		]
-	if not found:
-		return []
 	claims = [claim_of(row) for row in found]
-	taken = set(frappe.get_all(SALE, {"claim": ("in", claims)}, pluck="claim", order_by=""))
-	return [row for row in found if claim_of(row) not in taken]
+	taken = set(frappe.get_all(SALE, {"claim": ("in", claims)}, pluck="claim", order_by="")) if found else ()
+	found = [row for row in found if claim_of(row) not in taken]
+	sales = {claim_of(row) for row in found if not row["return_against"]}
+	# A return of another period's sale is a credit note on that one's global invoice.
+	return [
+		row
+		for row in found
+		if not row["return_against"] or f"{row['reference_doctype']}:{row['return_against']}" in sales
+	]
+
+
+def unfit(doc, lock: bool = False) -> str | None:
+	"""What is wrong with the sales of `doc` (Fiscal Global Invoice), since they were collected; None when nothing is.
+
+	With `lock` the sales stay as they are until the transaction's end, and what others have just committed counts.
+	"""
+	wanted = {claim_of(row.as_dict()): row.reference_name for row in doc.sales}
+	claims = frappe.db.get_values(
+		SALE, {"claim": ("in", list(wanted))}, ["claim", "parent"], as_dict=True, for_update=lock
+	)
+	for row in claims:
+		if row.parent != doc.name:
+			return _("{0} is part of {1}. Collect the sales again.").format(wanted[row.claim], row.parent)
+	for doctype in mapping.SALES:
+		names = sorted(row.reference_name for row in doc.sales if row.reference_doctype == doctype)
+		if not names:
+			continue
+		found = frappe.db.get_values(
+			doctype,
+			{"name": ("in", names)},
+			["name", "docstatus", "fiscal_status"],
+			as_dict=True,
+			order_by="name asc",
+			for_update=lock,
+		)
+		open_ones = {
+			row.name for row in found if row.docstatus == 1 and row.fiscal_status == lifecycle.FOR_GLOBAL
+		}
+		own = frappe.db.get_values(
+			"Fiscal Document",
+			{"reference_doctype": doctype, "reference_name": ("in", names)},
+			["reference_name"],
+			as_dict=True,
+			for_update=lock,
+		)
+		gone = sorted(set(names) - open_ones | {row.reference_name for row in own})
+		if gone:
+			return _(
+				"These sales are cancelled, or have a document of their own: {0}. Collect the sales again."
+			).format(", ".join(gone[:FEW]))
+	return None
 
 
 def claim_of(row) -> str:
@@ -91,6 +140,9 @@ def claim_of(row) -> str:
 
 def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice:
 	"""`doc` (Fiscal Global Invoice) as a fiscal.Invoice: a line for each sale and kind of taxes, returns taken off."""
+	wrong = unfit(doc, lock)
+	if wrong:
+		raise MappingError([wrong])
 	groups: dict[str, dict] = {}
 	paid: dict[tuple, Payment] = {}
 	for row in doc.sales:
@@ -183,7 +235,7 @@ def show_on_sales(row):
 			frappe.db.set_value(doctype, {"name": ("in", names)}, values, update_modified=False)
 
 
-def holding(doctype: str, name: str) -> str | None:
-	"""The global invoice in force that a sale is part of."""
+def holding(doctype: str, name: str, lock: bool = False) -> str | None:
+	"""The global invoice in force that a sale is part of; with `lock` as others have just committed it."""
 	claim = claim_of({"reference_doctype": doctype, "reference_name": name})
-	return frappe.db.get_value(SALE, {"claim": claim}, "parent")
+	return frappe.db.get_value(SALE, {"claim": claim}, "parent", for_update=lock)

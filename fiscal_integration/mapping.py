@@ -32,6 +32,8 @@ from fiscal_integration.fiscal.invoice import (
 )
 from fiscal_integration.fiscal.money import CENT, MICRO, ZERO, decimal, quantize
 
+ISSUE = "Issue"
+"""The purpose of the Fiscal Document that makes a sale or a payment valid."""
 SALES = ("POS Invoice", "Sales Invoice")
 HUNDRED = Decimal(100)
 
@@ -292,7 +294,26 @@ def _substituted(doc) -> str:
 	"""The fiscal id of the document that this sale is made anew for."""
 	if not doc.get("fiscal_substitutes"):
 		return ""
-	return frappe.db.get_value("Fiscal Document", doc.fiscal_substitutes, "fiscal_id") or ""
+	found = frappe.db.get_value(
+		"Fiscal Document",
+		doc.fiscal_substitutes,
+		["status", "cancellation_status", "company", "fiscal_id"],
+		as_dict=True,
+	)
+	if (
+		not found
+		or found.status != lifecycle.ISSUED
+		or found.cancellation_status == lifecycle.CANCELLED
+		or found.company != doc.company
+	):
+		raise MappingError(
+			[
+				_("{0} is no valid fiscal document of {1}, so that nothing can be made anew for it.").format(
+					doc.fiscal_substitutes, doc.company
+				)
+			]
+		)
+	return found.fiscal_id
 
 
 def _reference(doc) -> Reference | None:
@@ -302,7 +323,7 @@ def _reference(doc) -> Reference | None:
 		return Reference(doc.doctype, "", typed) if typed else None
 	found = frappe.db.get_value(
 		"Fiscal Document",
-		{"reference_doctype": doc.doctype, "reference_name": original, "purpose": "Issue"},
+		{"reference_doctype": doc.doctype, "reference_name": original, "purpose": ISSUE},
 		["status", "fiscal_id", "issued_at"],
 		as_dict=True,
 	)

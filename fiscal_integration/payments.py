@@ -37,7 +37,8 @@ def wants_document(doc) -> bool:
 	record = connection.record_for(doc.company)
 	if not record or not record.provider_class.capabilities.payments:
 		return False
-	return any(_sales_of(row, record.provider_class) for row in doc.references)
+	sales = _rows([name for reference in doc.references for name in _sales_of(reference)], lock=False)
+	return any(_settled_later(row, record.provider_class) for row in sales.values())
 
 
 def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice:
@@ -51,16 +52,19 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 		raise MappingError([_("Choose the mode of payment: the authority is told how the invoice was paid.")])
 	settles = tuple(_settlements(doc, record.provider_class, company_currency, lock))
 	total = sum((entry.amount / entry.exchange_rate for entry in settles), ZERO)
-	receiver = None
-	if settles:
-		receiver = mapping.receiver_of(frappe.get_doc(settles[0].doctype, settles[0].name))
+	sale = next((entry for entry in settles if entry.document), None)
+	paid_by = (
+		frappe.get_doc(sale.doctype, sale.name)
+		if sale
+		else frappe._dict(customer=doc.party, company=doc.company)
+	)
 	return Invoice(
 		doctype=doc.doctype,
 		name=doc.name,
 		kind=DocumentKind.PAYMENT,
 		issued_at=paid_at(doc),
 		issuer=mapping.issuer_of(doc.company),
-		receiver=receiver or mapping.receiver_of(frappe._dict(customer=doc.party, company=doc.company)),
+		receiver=mapping.receiver_of(paid_by),
 		currency=doc.paid_to_account_currency or company_currency,
 		company_currency=company_currency,
 		exchange_rate=decimal(doc.target_exchange_rate or 1),
@@ -94,8 +98,8 @@ def paid_at(doc) -> datetime:
 	return min(noon, now_datetime().replace(microsecond=0)).replace(tzinfo=ZoneInfo(get_system_timezone()))
 
 
-def _sales_of(reference, provider) -> list:
-	"""The Fiscal Documents of the sale that a row of references is about, those paid later only.
+def _sales_of(reference) -> list[str]:
+	"""The Fiscal Documents (names) of the sales that a row of references is about, the oldest first.
 
 	A consolidated Sales Invoice stands for the POS Invoices in it, of which each has its own.
 	"""
@@ -112,64 +116,84 @@ def _sales_of(reference, provider) -> list:
 				order_by="posting_date asc, posting_time asc, name asc",
 			)
 		]
-	found = []
-	for doctype, name in names:
-		row = frappe.db.get_value(
+	found = [
+		frappe.db.get_value(
 			DOCUMENT,
-			{"reference_doctype": doctype, "reference_name": name, "kind": ("!=", "Credit Note")},
-			[
-				"name",
-				"reference_doctype",
-				"reference_name",
-				"status",
-				"cancellation_status",
-				"fiscal_id",
-				"currency",
-				"total",
-				"payload",
-				"provider",
-			],
-			as_dict=True,
+			{
+				"reference_doctype": doctype,
+				"reference_name": name,
+				"purpose": mapping.ISSUE,
+				"kind": ("!=", "Credit Note"),
+			},
 		)
-		if not row or row.cancellation_status == lifecycle.CANCELLED:
-			continue
-		if row.status in lifecycle.DUE or (
-			row.status == lifecycle.ISSUED
-			and row.provider == provider.key
-			and provider.paid_later(row.payload)
-		):
-			found.append(row)
-	return found
+		for doctype, name in names
+	]
+	return [name for name in found if name]
+
+
+def _rows(names, lock: bool) -> dict:
+	"""These Fiscal Documents; with `lock` held until the transaction's end, and as others have just committed them."""
+	if not names:
+		return {}
+	found = frappe.db.get_values(
+		DOCUMENT,
+		{"name": ("in", sorted(set(names)))},
+		[
+			"name",
+			"reference_doctype",
+			"reference_name",
+			"status",
+			"cancellation_status",
+			"fiscal_id",
+			"currency",
+			"total",
+			"payload",
+			"provider",
+		],
+		as_dict=True,
+		order_by="name asc",
+		for_update=lock,
+	)
+	return {row.name: row for row in found}
+
+
+def _settled_later(row, provider) -> bool:
+	"""Whether payments of this sale have documents: it says that it is paid later, or is not issued yet."""
+	if row.cancellation_status == lifecycle.CANCELLED:
+		return False
+	if row.status != lifecycle.ISSUED:
+		return row.status in lifecycle.DUE
+	return row.provider == provider.key and provider.paid_later(row.payload)
 
 
 def _settlements(doc, provider, company_currency, lock):
 	"""What the payment settles, sale by sale: of several behind one reference the oldest first."""
 	received = decimal(doc.received_amount) / decimal(doc.paid_amount) if decimal(doc.paid_amount) else ZERO
-	rows = [(reference, _sales_of(reference, provider)) for reference in doc.references]
-	if lock:
-		for name in sorted({row.name for _reference, found in rows for row in found}):
-			frappe.db.get_value(DOCUMENT, name, "name", for_update=True)
-	for reference, found in rows:
+	references = [(reference, _sales_of(reference)) for reference in doc.references]
+	rows = _rows([name for _reference, names in references for name in names], lock)
+	for reference, names in references:
 		left = decimal(reference.allocated_amount)
-		for row in found:
+		for row in (rows[name] for name in names if name in rows):
+			if not _settled_later(row, provider):
+				continue
+			if row.status != lifecycle.ISSUED or row.cancellation_status in lifecycle.CANCELLING:
+				yield Settlement(row.reference_doctype, row.reference_name, awaited=True)
+				continue
 			sale = frappe.db.get_value(
 				row.reference_doctype,
 				row.reference_name,
 				["currency", "conversion_rate", "party_account_currency"],
 				as_dict=True,
 			)
-			if row.status != lifecycle.ISSUED:
-				yield Settlement(row.reference_doctype, row.reference_name, awaited=True)
-				continue
 			# ERPNext allocates in the currency of the customer's account.
 			account_currency = sale.party_account_currency or company_currency
 			rate = Decimal(1) if account_currency == row.currency else decimal(sale.conversion_rate or 1)
 			settled, payments, awaited = _earlier(row.name, doc.name, lock)
+			if awaited:
+				yield Settlement(*awaited, awaited=True)
+				continue
 			balance = decimal(row.total) - settled
 			amount = min(quantize(left / rate), balance)
-			if awaited:
-				yield Settlement(row.reference_doctype, row.reference_name, awaited=True)
-				continue
 			if amount < CENT:
 				continue
 			left -= amount * rate
@@ -192,31 +216,40 @@ def _settlements(doc, provider, company_currency, lock):
 			)
 
 
-def _earlier(document: str, payment: str, lock: bool) -> tuple[Decimal, int, bool]:
-	"""What earlier payments have settled of a sale, how many they were, and whether one is on its way.
-
-	Read with a lock, since what this transaction saw before may be older than what another has just frozen.
-	"""
-	rows = frappe.db.get_values(
-		SETTLEMENT, {"invoice_document": document}, ["parent", "amount"], as_dict=True, for_update=lock
-	)
-	settled, number, awaited = ZERO, 0, False
-	for row in rows:
-		other = frappe.db.get_value(
-			DOCUMENT,
-			row.parent,
-			["status", "cancellation_status", "reference_name"],
-			as_dict=True,
-			for_update=lock,
-		)
-		if not other or other.reference_name == payment or other.status in GONE:
+def _earlier(document: str, payment: str, lock: bool) -> tuple[Decimal, int, tuple[str, str] | None]:
+	"""What earlier payments have settled of a sale, how many they were, and which one is on its way."""
+	settled, number, awaited = ZERO, 0, None
+	for row, other in _payments_of(document, lock):
+		if other.reference_name == payment:
 			continue
-		if other.status == lifecycle.ISSUED:
-			if other.cancellation_status != lifecycle.CANCELLED:
-				settled, number = settled + decimal(row.amount), number + 1
+		if other.status != lifecycle.ISSUED or other.cancellation_status in lifecycle.CANCELLING:
+			awaited = (other.reference_doctype, other.reference_name)
 		else:
-			awaited = True
+			settled, number = settled + decimal(row.amount), number + 1
 	return settled, number, awaited
+
+
+def _payments_of(document: str, lock: bool) -> list:
+	"""The settlements of a sale that are in force, or may come to be, each with its Fiscal Document.
+
+	Read with a lock where what this transaction saw before may be older than what another has just written.
+	"""
+	settlements = frappe.db.get_values(
+		SETTLEMENT,
+		{"invoice_document": document},
+		["parent", "amount", "installment"],
+		as_dict=True,
+		order_by="installment asc",
+		for_update=lock,
+	)
+	others = _rows([row.parent for row in settlements], lock)
+	return [
+		(row, others[row.parent])
+		for row in settlements
+		if row.parent in others
+		and others[row.parent].status not in GONE
+		and others[row.parent].cancellation_status != lifecycle.CANCELLED
+	]
 
 
 def write_settlements(row, invoice: Invoice):
@@ -238,35 +271,21 @@ def write_settlements(row, invoice: Invoice):
 
 
 def settling(document: str) -> list[str]:
-	"""The payments (their Payment Entries' names) whose documents settle a sale and are in force, or on their way."""
-	found = []
-	for parent in frappe.get_all(
-		SETTLEMENT, {"invoice_document": document}, pluck="parent", order_by="idx asc"
-	):
-		other = frappe.db.get_value(
-			DOCUMENT, parent, ["status", "cancellation_status", "reference_name"], as_dict=True
-		)
-		if other and other.status not in GONE and other.cancellation_status != lifecycle.CANCELLED:
-			found.append(other.reference_name)
-	return found
+	"""The payments (their Payment Entries' names) whose documents settle a sale and are in force, or on their way.
+
+	Locks what it reads until the transaction's end.
+	"""
+	return [other.reference_name for _row, other in _payments_of(document, lock=True)]
 
 
 def last_payment_of_each(row) -> list[str]:
 	"""The later payments of the sales that `row` (a payment's document) settles: they go first, since their
-	balances build on this one."""
-	later = []
-	for entry in frappe.get_all(
-		SETTLEMENT, {"parent": row.name}, ["invoice_document", "installment"], order_by="idx asc"
-	):
-		for other in frappe.get_all(
-			SETTLEMENT,
-			{"invoice_document": entry.invoice_document, "installment": (">", entry.installment)},
-			pluck="parent",
-			order_by="installment asc",
-		):
-			found = frappe.db.get_value(
-				DOCUMENT, other, ["status", "cancellation_status", "reference_name"], as_dict=True
-			)
-			if found and found.status not in GONE and found.cancellation_status != lifecycle.CANCELLED:
-				later.append(found.reference_name)
-	return later
+	balances build on this one. Locks what it reads until the transaction's end."""
+	return [
+		other.reference_name
+		for entry in frappe.get_all(
+			SETTLEMENT, {"parent": row.name}, ["invoice_document", "installment"], order_by="idx asc"
+		)
+		for later, other in _payments_of(entry.invoice_document, lock=True)
+		if later.installment > entry.installment
+	]

@@ -198,6 +198,9 @@ CANCEL_STATES: dict[str, State] = {
 }
 """The cancelling axis of an Issued document."""
 
+CANCELLING = tuple(name for name, state in CANCEL_STATES.items() if state.due)
+"""Asked of the authority and not answered yet."""
+
 
 class IllegalTransition(Exception):
 	"""A state was about to be followed by one that may not follow it: a defect, never a user's error."""

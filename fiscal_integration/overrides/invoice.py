@@ -118,7 +118,7 @@ def check_before_cancel(doc, method=None):
 	if row:
 		_refuse_cancel(doc, row)
 		return
-	parent = global_invoices.holding(doc.doctype, doc.name)
+	parent = global_invoices.holding(doc.doctype, doc.name, lock=True)
 	if parent:
 		frappe.throw(
 			_(

@@ -19,6 +19,9 @@ from fiscal_integration import (
 )
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.money import decimal
+from fiscal_integration.fiscal_integration.report.fiscal_reconciliation import (
+	fiscal_reconciliation as reconciliation,
+)
 from fiscal_integration.sandbox.facturapi import FacturapiEmulator
 from fiscal_integration.testing import FiscalTestCase
 
@@ -249,6 +252,17 @@ class TestCancelling(MexicoCase):
 				api.cancel(row.name, motive="01", substitute=substitute)
 			frappe.db.rollback()
 
+	def test_nothing_is_made_anew_for_what_is_not_valid(self):
+		_, gone = self.issued(items=[("CAFE-500", 1, 100.0)])
+		self.ask(gone)
+		self.step(gone)
+		_, queued = self.sell()
+		for name in (gone.name, queued.name):
+			with self.subTest(name), self.assertRaises(frappe.ValidationError) as caught:
+				self.sell(doctype="Sales Invoice", customer=BUSINESS, fiscal_substitutes=name)
+			self.assertIn("made anew", str(caught.exception))
+			frappe.db.rollback()
+
 	def test_an_unknown_motive_is_refused_here(self):
 		_, row = self.issued()
 		for motive in ("", "05", "2"):
@@ -342,7 +356,7 @@ class TestPayments(MexicoCase):
 		taxes = self.complement(paid)["related_documents"][0]["taxes"]
 		self.assertEqual(
 			{(tax["rate"], tax["factor"]): tax["base"] for tax in taxes},
-			{(0.16, "Tasa"): 50, (0, taxes[1]["factor"]): 100},
+			{(0.16, "Tasa"): 50, (0, "Exento"): 100},
 		)
 
 	def test_a_sale_in_dollars_paid_in_pesos(self):
@@ -408,10 +422,11 @@ class TestPayments(MexicoCase):
 	def test_the_second_payment_waits_while_the_first_is_on_its_way(self):
 		sale, _row = self.credit_sale(items=[("CAFE-500", 1, 100.0)])
 		self.sandbox.fault("facturapi", "lost_after_commit")
-		_, first = self.pay((sale, 50))
+		payment, first = self.pay((sale, 50))
 		self.assertEqual(first.status, lifecycle.UNKNOWN)
 		_, second = self.pay((sale, 66))
 		self.assertEqual(second.status, lifecycle.QUEUED)
+		self.assertIn(payment.name, second.error_message)
 		self.turn_time(first)
 		self.run_job(first)
 		self.turn_time(second)
@@ -473,16 +488,39 @@ class TestPayments(MexicoCase):
 		self.assertEqual((settled["installment"], settled["last_balance"]), (1, 116))
 		self.assertEqual(second.status, lifecycle.ISSUED, second.error_message)
 
-	def test_a_payment_at_a_provider_without_complements_has_none(self):
-		sample.set_up_shop(sample.PANAMA)
-		doc = frappe._dict(
-			doctype="Payment Entry",
-			payment_type="Receive",
-			party_type="Customer",
-			company=sample.PANAMA.company,
-			references=[],
+	def test_it_waits_while_its_sale_may_be_cancelled(self):
+		for answer, state in (("rejected", lifecycle.ISSUED), ("accepted", lifecycle.WITHDRAWN)):
+			with self.subTest(answer):
+				self.emulator.options["cancellation"] = ""
+				sale, row = self.credit_sale(items=[("CAFE-500", 10, 500.0)])
+				self.ask(row)
+				self.assertEqual(self.step(row).cancellation_status, "Pending")
+				_, paid = self.pay((sale, 100))
+				self.assertEqual(paid.status, lifecycle.QUEUED)
+				self.assertIn(sale.name, paid.error_message)
+				self.emulator.answer_cancellation(row.provider_id, answer)
+				self.later(row)
+				self.step(row)
+				self.turn_time(paid)
+				self.assertEqual(self.run_job(paid).status, state)
+
+	def test_an_advance_that_is_allocated_later_gets_its_document_then(self):
+		sale, _row = self.credit_sale(items=[("CAFE-500", 1, 100.0)])
+		doc = sample.payment([(sale, 116)], submit=False)
+		allocated, doc.references = doc.references, []
+		doc.submit()
+		frappe.db.commit()
+		self.assertIsNone(dispatch.find(doc.doctype, doc.name))
+		doc.references = allocated
+		doc.flags.ignore_validate_update_after_submit = True
+		doc.save()
+		frappe.db.commit()
+		row = dispatch.find(doc.doctype, doc.name)
+		self.assertEqual(self.run_job(row).status, lifecycle.ISSUED)
+		self.assertEqual(
+			frappe.db.get_value(doc.doctype, doc.name, ["fiscal_document", "fiscal_status"]),
+			(row.name, lifecycle.ISSUED),
 		)
-		self.assertFalse(payments.wants_document(doc))
 
 
 class TestGlobalInvoice(MexicoCase):
@@ -608,6 +646,77 @@ class TestGlobalInvoice(MexicoCase):
 		self.assertEqual(self.shown(sale), ("For Global Invoice", None))
 		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 2)
 		self.assertEqual(len(self.collected(submit=False).sales), 1)
+
+	def test_a_sale_that_was_cancelled_meanwhile_is_named(self):
+		kept, gone = self.walk_in(), self.walk_in()
+		doc = self.collected(submit=False)
+		frappe.get_doc(gone.doctype, gone.name).cancel()
+		frappe.db.commit()
+		with self.assertRaises(frappe.ValidationError) as caught:
+			doc.submit()
+		self.assertIn(gone.name, str(caught.exception))
+		self.assertNotIn(kept.name, str(caught.exception))
+		frappe.db.rollback()
+		doc.reload()
+		doc.collect()
+		self.assertEqual([row.reference_name for row in doc.sales], [kept.name])
+
+	def test_nothing_is_sent_for_a_sale_that_is_none_any_more(self):
+		sale = self.walk_in()
+		doc = self.collected()
+		# Behind our back, since a collected sale cannot be cancelled.
+		frappe.db.set_value(sale.doctype, sale.name, "docstatus", 2)
+		frappe.db.commit()
+		row = self.run_job(dispatch.find(doc.doctype, doc.name))
+		self.assertEqual(row.status, lifecycle.REJECTED)
+		self.assertIn(sale.name, row.error_message)
+		self.assertEqual(self.sandbox.ledger("facturapi"), [])
+
+	def test_what_is_submitted_was_not_cancelled_by_another_in_between(self):
+		sale = self.walk_in()
+		self.collected()
+		seen = patch.object(global_invoices, "holding", wraps=global_invoices.holding)
+		with seen as holding, self.assertRaises(frappe.ValidationError):
+			frappe.get_doc(sale.doctype, sale.name).cancel()
+		holding.assert_called_with(sale.doctype, sale.name, lock=True)
+		frappe.db.rollback()
+
+	def test_the_return_of_another_periods_sale_becomes_its_credit_note(self):
+		sold, self.day = self.day, getdate(add_days(self.day, -1))
+		sale = self.walk_in()
+		self.day = sold
+		note = sample.credit_note(sale, posting_date=self.day, posting_time="11:00:00")
+		frappe.db.commit()
+		self.assertEqual(note.fiscal_status, lifecycle.FOR_GLOBAL)
+		other = self.walk_in()
+		self.assertEqual([row.reference_name for row in self.collected(submit=False).sales], [other.name])
+		# While its sale is in none, there is nothing that it could correct.
+		self.assertIsNone(bulk.start(note.doctype, [note.name])["batch"])
+		self.day = getdate(add_days(sold, -1))
+		doc = self.collected()
+		row = self.run_job(dispatch.find(doc.doctype, doc.name))
+		self.assertEqual([entry.reference_name for entry in doc.sales], [sale.name])
+		filters = {"company": sample.MEXICO.company, "from_date": self.day, "to_date": nowdate()}
+		found = reconciliation.execute(frappe._dict(filters, kind=reconciliation.NO_GLOBAL))[1]
+		(finding,) = [entry for entry in found if entry["invoice"] == note.name]
+		self.assertTrue(finding["generate"])
+		self.assertIn("credit note", finding["todo"])
+		self.assertEqual(bulk.preview(note.doctype, [note.name])["will"], 1)
+		self.assertTrue(bulk.start(note.doctype, [note.name])["batch"])
+		correction = self.run_job(dispatch.find(note.doctype, note.name))
+		self.assertEqual(correction.status, lifecycle.ISSUED, correction.error_message)
+		self.assertEqual(json.loads(correction.payload)["related_documents"][0]["documents"], [row.fiscal_id])
+
+	def test_a_return_in_a_global_invoice_gets_no_credit_note_of_its_own(self):
+		sale = self.walk_in()
+		note = sample.credit_note(sale, posting_date=self.day, posting_time="11:00:00")
+		self.walk_in()
+		frappe.db.commit()
+		self.collected()
+		for _time in ("while it is on its way", "once more"):
+			self.assertEqual(bulk.preview(note.doctype, [note.name])["will"], 0)
+			self.assertIsNone(bulk.start(note.doctype, [note.name])["batch"])
+		self.assertIsNone(dispatch.find(note.doctype, note.name))
 
 	def test_a_period_that_is_not_over_waits(self):
 		self.day = getdate(nowdate())

@@ -39,21 +39,16 @@ class FiscalGlobalInvoice(Document):
 			frappe.throw(_("Collect the sales of the period first: there are none here."))
 		if getdate(self.to_date) >= getdate(nowdate()):
 			frappe.throw(_("The period is not over yet: sales of {0} may still come.").format(self.to_date))
+		unfit = global_invoices.unfit(self, lock=True)
+		if unfit:
+			frappe.throw(unfit)
 		now = now_datetime()
 		self.posting_date, self.posting_time = now.date(), now.strftime("%H:%M:%S")
 
 	def on_submit(self):
+		# Unique over all in force. The sales are locked since before_submit, so that nobody else claims them now.
 		for row in self.sales:
-			try:
-				row.db_set("claim", global_invoices.claim_of(row.as_dict()), update_modified=False)
-			except frappe.UniqueValidationError:
-				raise
-			except Exception as error:
-				if not frappe.db.is_unique_key_violation(error) and not frappe.db.is_duplicate_entry(error):
-					raise
-				frappe.throw(
-					_("{0} is in another global invoice. Collect the sales again.").format(row.reference_name)
-				)
+			row.db_set("claim", global_invoices.claim_of(row.as_dict()), update_modified=False)
 
 	def on_cancel(self):
 		for row in self.sales:

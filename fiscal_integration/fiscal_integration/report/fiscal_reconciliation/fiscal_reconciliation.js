@@ -51,7 +51,7 @@ frappe.query_reports["Fiscal Reconciliation"] = {
 	generate(report) {
 		const ticked = report.datatable ? report.datatable.rowmanager.getCheckedRows() : [];
 		const rows = (ticked.length ? ticked.map((index) => report.data[index]) : report.data || []).filter(
-			(row) => row && row.kind === "No Fiscal Document"
+			(row) => row && row.generate
 		);
 		if (!rows.length) {
 			frappe.msgprint(__("There is no invoice without a Fiscal Document here."));

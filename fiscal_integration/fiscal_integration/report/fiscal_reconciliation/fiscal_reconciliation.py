@@ -142,6 +142,10 @@ def _of_invoices(doctype: str, filters, kind: str) -> Iterator[tuple[str, dict]]
 	"""The period's invoices of one kind of finding, each with its Fiscal Document by the unique index on what that
 	refers to. One query for each kind: what has no document is then told from that index alone."""
 	consolidated = "invoice.is_consolidated" if doctype == "Sales Invoice" else "0"
+	collected = "null"
+	if kind == NO_GLOBAL:
+		collected = f"""(select sale.name from `tab{doctype}` sale
+			where sale.name = invoice.return_against and sale.fiscal_status = %(in_global)s)"""
 	join, columns = "", "null as fiscal_document, null as status, null as fiscal_id, null as provider_total"
 	if kind not in (NO_DOCUMENT, NO_GLOBAL):
 		join = """join `tabFiscal Document` document on document.reference_doctype = %(doctype)s
@@ -150,7 +154,7 @@ def _of_invoices(doctype: str, filters, kind: str) -> Iterator[tuple[str, dict]]
 			document.fiscal_id, document.total, document.provider_total"""
 	rows = frappe.db.sql(
 		f"""
-		select invoice.name, invoice.posting_date, invoice.grand_total, invoice.currency,
+		select invoice.name, invoice.posting_date, {collected} as sale_collected, invoice.grand_total, invoice.currency,
 			{consolidated} as consolidated, {columns}
 		from `tab{doctype}` invoice {join}
 		where invoice.company = %(company)s and invoice.docstatus in (1, 2)
@@ -167,6 +171,7 @@ def _of_invoices(doctype: str, filters, kind: str) -> Iterator[tuple[str, dict]]
 			"cancelled": lifecycle.CANCELLED,
 			"without": lifecycle.WITHOUT,
 			"for_global": lifecycle.FOR_GLOBAL,
+			"in_global": lifecycle.IN_GLOBAL,
 			"cent": CENT,
 		},
 		as_dict=True,
@@ -199,6 +204,10 @@ def _finding(kind: str, doctype: str, row) -> dict:
 			detail = _("Sent: {0}").format(f"{flt(row.total):.2f}")
 	elif kind == NO_GLOBAL:
 		todo = _("Collect it into the Fiscal Global Invoice of its period, and issue that.")
+		if row.sale_collected:
+			todo = _(
+				"The sale that it returns is in an issued global invoice: Generate makes the credit note."
+			)
 	elif kind == NO_DOCUMENT:
 		todo = _("Generate makes it now, with the date of the invoice as the provider allows.")
 	return {
@@ -213,6 +222,7 @@ def _finding(kind: str, doctype: str, row) -> dict:
 		"difference": flt(theirs - ours, 6) if theirs is not None else None,
 		"detail": _unmarked(detail),
 		"todo": todo,
+		"generate": int(kind == NO_DOCUMENT or bool(row.get("sale_collected"))),
 	}
 
 
