@@ -19,6 +19,7 @@ from fiscal_integration import (
 	health,
 	mail,
 	mapping,
+	payments,
 	proof,
 	receiver,
 	registers,
@@ -203,6 +204,9 @@ def fiscal_view(doctype: str, name: str) -> dict:
 		if shown
 		else [],
 		"fiscal_number": row.fiscal_number,
+		"payments": [
+			{**entry, "colour": lifecycle.STATES[entry["status"]].colour} for entry in payments.told_of(row)
+		],
 		"needs_attention": row.status in lifecycle.DEAD_LETTERS,
 		"provider_down": _down_since(row.company) if state.due else None,
 		"can_open": operator,
@@ -315,7 +319,8 @@ def cancel_form(document: str) -> dict:
 			"reference_doctype": row.reference_doctype,
 			"name": ("!=", row.name),
 		},
-		"cancel_source": bool(frappe.has_permission(row.reference_doctype, "cancel", doc=row.reference_name)),
+		"cancel_source": row.purpose == dispatch.PURPOSE
+		and bool(frappe.has_permission(row.reference_doctype, "cancel", doc=row.reference_name)),
 	}
 
 
@@ -554,7 +559,7 @@ def _operable(document: str):
 
 
 def _readable_invoice(doctype: str, name: str):
-	if doctype not in sources.SOURCES:
+	if doctype not in (*sources.SOURCES, dispatch.DOCTYPE):
 		frappe.throw(_("{0} has no fiscal document.").format(doctype), frappe.PermissionError)
 	frappe.has_permission(doctype, "read", doc=name, throw=True)
 

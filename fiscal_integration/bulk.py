@@ -14,7 +14,7 @@ import frappe
 from frappe import _
 from frappe.utils import add_to_date, get_datetime, now_datetime
 
-from fiscal_integration import connection, dispatch, drain, global_invoices, mapping, recurring
+from fiscal_integration import connection, dispatch, drain, global_invoices, mapping, recurring, sources
 from fiscal_integration.dispatch import DOCTYPE, PURPOSE
 from fiscal_integration.drain import BATCH, FINISHED, PREPARING, RUNNING
 from fiscal_integration.fiscal import lifecycle
@@ -487,7 +487,16 @@ class _Preparation:
 				name = dispatch._insert_second_of_period(invoice, other)
 				frappe.db.set_value(DOCTYPE, name, values, update_modified=False)
 				return
-		document = dispatch._new_row(invoice, reference)
+		self._queue(dispatch._new_row(invoice, reference), values)
+		if self.companies[invoice.company].provider_class.capabilities.payments:
+			# What was paid at the till stands in the rows that the selection does not read.
+			invoice = frappe.get_doc(invoice.doctype, invoice.name)
+			for purpose in sources.of(invoice.doctype).further(invoice):
+				reference = dispatch.external_reference(invoice, purpose=purpose)
+				self._queue(dispatch._new_row(invoice, reference, purpose), values)
+
+	@staticmethod
+	def _queue(document, values):
 		document.update(values)
 		document.set_user_and_timestamp()
 		document.db_insert()

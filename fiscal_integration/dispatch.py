@@ -21,6 +21,7 @@ from fiscal_integration import (
 	audit,
 	circuit,
 	connection,
+	mapping,
 	numbering,
 	payments,
 	recurring,
@@ -37,10 +38,13 @@ from fiscal_integration.providers.base import Held, Provider
 from fiscal_integration.slots import Slots
 
 DOCTYPE = "Fiscal Document"
-PURPOSE = "Issue"
+PURPOSE = mapping.ISSUE
 HOLD_SECONDS = 600
 """How long a document waits before it is looked at again while its connection is switched off, or while
 the document that it corrects is on its way."""
+AWAIT_SECONDS = 30
+YOUNG_SECONDS = 3600
+"""For so long after its making, a document looks every AWAIT_SECONDS for the one that it waits for."""
 APPLY_TRIES = 3
 PROJECT_TRIES = 5
 JOB_ID_SECONDS = 300
@@ -70,13 +74,13 @@ DEVICE_WINDOW = 20
 # -- into the queue --------------------------------------------------------------------------------------
 
 
-def create(doc) -> str:
+def create(doc, purpose: str = PURPOSE) -> str:
 	"""Insert the Fiscal Document of a submitted invoice in its transaction, and send it after the commit.
 
 	The row is written as it is: it holds nothing that a person entered and Frappe would have to validate, and
 	the till waits for it. Raises frappe.UniqueValidationError when the invoice has one.
 	"""
-	base = recurring.period_key(doc)
+	base = recurring.period_key(doc) if purpose == PURPOSE else ()
 	if base:
 		reference, other = recurring.reference_for(external_reference(doc, base))
 		if not other:
@@ -88,20 +92,20 @@ def create(doc) -> str:
 				# to see the other.
 				other = frappe.db.get_value(DOCTYPE, {"external_reference": reference}, "reference_name")
 		return _insert_second_of_period(doc, other or _("Another one"))
-	return _insert(_new_row(doc, external_reference(doc)))
+	return _insert(_new_row(doc, external_reference(doc, purpose=purpose), purpose))
 
 
-def _new_row(doc, reference: str):
+def _new_row(doc, reference: str, purpose: str = PURPOSE):
 	row = frappe.new_doc(DOCTYPE)
 	now = now_datetime()
-	source = sources.of(doc.doctype)
+	source = sources.of(doc.doctype, purpose)
 	currency, total = source.amount_of(doc)
 	row.update(
 		{
-			"name": doc.get("fiscal_document") or frappe.generate_hash(length=10),
+			"name": (source.projected and doc.get("fiscal_document")) or frappe.generate_hash(length=10),
 			"reference_doctype": doc.doctype,
 			"reference_name": doc.name,
-			"purpose": PURPOSE,
+			"purpose": purpose,
 			"company": doc.company,
 			"kind": source.kind_of(doc).value,
 			"status": lifecycle.QUEUED,
@@ -141,14 +145,14 @@ def _insert_second_of_period(doc, other: str) -> str:
 	return row.name
 
 
-def external_reference(doc, period: tuple[str, ...] = ()) -> str:
+def external_reference(doc, period: tuple[str, ...] = (), purpose: str = PURPOSE) -> str:
 	"""Our name for the document at the provider: readable, and the same whenever it is made again.
 
 	That of a recurring sale names who repeats it and the `period`. The creation time is part of all because
 	ERPNext gives the name of what was deleted to the next one.
 	"""
 	parts = period or (doc.name, str(get_datetime(doc.creation)))
-	digest = hashlib.sha256("|".join((doc.company, doc.doctype, *parts, PURPOSE)).encode()).hexdigest()
+	digest = hashlib.sha256("|".join((doc.company, doc.doctype, *parts, purpose)).encode()).hexdigest()
 	return f"{'-'.join(parts[: len(parts) - 1])[:80]}.{digest[:16]}"
 
 
@@ -494,10 +498,12 @@ def _stumble(row, now, error) -> bool:
 def _freeze(row, invoice, found, now) -> bool:
 	"""Map and build, and put the request on the row to the byte (invariant 2)."""
 	record = connection.record_for(row.company)
-	mapped = sources.of(invoice.doctype).to_invoice(invoice, record.payment_code, lock=True)
+	mapped = sources.of(invoice.doctype, row.purpose).to_invoice(invoice, record.payment_code, lock=True)
 	awaited = [entry for entry in (mapped.reference, *mapped.settles) if entry and entry.awaited]
 	if awaited:
-		return _put_off(row, now, _("Waits for the fiscal document of {0}.").format(awaited[0].name), 30)
+		young = now < get_datetime(row.creation) + timedelta(seconds=YOUNG_SECONDS)
+		message = _("Waits for the fiscal document of {0}.").format(awaited[0].name)
+		return _put_off(row, now, message, AWAIT_SECONDS if young else HOLD_SECONDS)
 	if mapped.kind is DocumentKind.PAYMENT and not mapped.settles:
 		# Its sale was issued as paid already, or cancelled since.
 		row.lease_until = row.next_attempt = None
@@ -834,6 +840,8 @@ def _show(row):
 
 def is_projected(row) -> bool:
 	"""Whether the invoice shows the row as it is."""
+	if not sources.of(row.reference_doctype, row.purpose).projected:
+		return True
 	wanted = projection(row)
 	shown = frappe.db.get_value(row.reference_doctype, row.reference_name, list(wanted), as_dict=True)
 	return not shown or all((shown[field] or None) == (value or None) for field, value in wanted.items())
@@ -845,9 +853,11 @@ def project_after_commit(name: str):
 
 def write_projection(row):
 	"""The invoice's fiscal fields as `row` has them. No commit, no change of `modified`."""
-	frappe.db.set_value(row.reference_doctype, row.reference_name, projection(row), update_modified=False)
-	if shown := sources.of(row.reference_doctype).shown:
-		shown(row)
+	source = sources.of(row.reference_doctype, row.purpose)
+	if source.projected:
+		frappe.db.set_value(row.reference_doctype, row.reference_name, projection(row), update_modified=False)
+	if source.shown:
+		source.shown(row)
 
 
 def projection(row) -> dict:
@@ -887,11 +897,28 @@ def shows_qr(row) -> bool:
 
 
 def find(doctype: str, name: str):
-	"""The Fiscal Document of an invoice, or None."""
-	found = frappe.db.get_value(
-		DOCTYPE, {"reference_doctype": doctype, "reference_name": name, "purpose": PURPOSE}
+	"""The Fiscal Document of an invoice, or None. (One of a Fiscal Document is that itself.)"""
+	found = (
+		name
+		if doctype == DOCTYPE
+		else frappe.db.get_value(
+			DOCTYPE, {"reference_doctype": doctype, "reference_name": name, "purpose": PURPOSE}
+		)
 	)
 	return frappe.get_doc(DOCTYPE, found) if found else None
+
+
+def find_all(doctype: str, name: str) -> list:
+	"""All Fiscal Documents of an invoice, those of payments at the till before its own."""
+	return [
+		frappe.get_doc(DOCTYPE, found)
+		for found in frappe.get_all(
+			DOCTYPE,
+			{"reference_doctype": doctype, "reference_name": name},
+			pluck="name",
+			order_by="purpose desc",
+		)
+	]
 
 
 # -- by hand ---------------------------------------------------------------------------------------------

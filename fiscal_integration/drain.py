@@ -72,11 +72,12 @@ def repair_projections():
 			select document.name from `tab{doctype}` invoice
 			join `tabFiscal Document` document
 				on document.reference_doctype = %s and document.reference_name = invoice.name
+					and document.purpose = %s
 			where invoice.modified >= %s and document.projected = 1
 				and document.status != coalesce(invoice.fiscal_status, '')
 			limit {SWEEP_LIMIT}
 			""",
-			(doctype, since),
+			(doctype, dispatch.PURPOSE, since),
 			pluck=True,
 		)
 		for name in names:

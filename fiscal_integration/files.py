@@ -46,7 +46,8 @@ def file_of(row, kind: str):
 		if kept:
 			return frappe.get_doc("File", kept)
 	content = _fetch(row, kind)
-	name = file_name(row.reference_name, kind)
+	own = row.purpose == dispatch.PURPOSE
+	name = file_name(row.reference_name if own else f"{row.reference_name}-{frappe.scrub(row.purpose)}", kind)
 	file = save_file(
 		name,
 		content,

@@ -268,6 +268,11 @@ def _payments(doc, sign, payment_code):
 	]
 
 
+def paid_at_once(doc, payment_code=lambda mode: "") -> list[Payment]:
+	"""What was paid of a sale when it was made, in the order of its rows."""
+	return _payments(doc, Decimal(1), payment_code)
+
+
 def payment_kind(mode: str) -> PaymentKind:
 	"""What a mode of payment is, by its name and then by its type."""
 	name = (mode or "").upper()

@@ -1,9 +1,11 @@
-"""Payment Entry -> fiscal.Invoice: what a payment settles of sales on credit that have fiscal documents.
+"""Payment Entry -> fiscal.Invoice: what a payment settles of sales on credit that have fiscal documents. What was
+paid at the till of such a sale is a payment too, though there is no Payment Entry of it.
 
 Installment and balance of each sale follow from the documents of its earlier payments, in the order in which
 those were issued; so whoever freezes one holds a lock on the sale's Fiscal Document meanwhile.
 """
 
+from dataclasses import replace
 from datetime import datetime, time
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -23,6 +25,8 @@ SETTLEMENT = "Fiscal Document Settlement"
 DOCUMENT = "Fiscal Document"
 GONE = (lifecycle.REJECTED, lifecycle.FAILED, lifecycle.WITHDRAWN)
 """A payment's document in one of these settles nothing (yet)."""
+AT_THE_TILL = "Payment"
+"""So the purposes begin of what was paid at once of a sale on credit."""
 EXCHANGE_DIGITS = Decimal(1).scaleb(-10)
 
 
@@ -149,6 +153,7 @@ def _rows(names, lock: bool) -> dict:
 			"total",
 			"payload",
 			"provider",
+			"purpose",
 		],
 		as_dict=True,
 		order_by="name asc",
@@ -162,8 +167,13 @@ def _settled_later(row, provider) -> bool:
 	if row.cancellation_status == lifecycle.CANCELLED:
 		return False
 	if row.status != lifecycle.ISSUED:
-		return row.status in lifecycle.DUE
+		return row.status != lifecycle.WITHDRAWN
 	return row.provider == provider.key and provider.paid_later(row.payload)
+
+
+def _awaited(row) -> bool:
+	"""Whether it is still open what becomes of a sale's document."""
+	return row.status != lifecycle.ISSUED or row.cancellation_status in lifecycle.CANCELLING
 
 
 def _settlements(doc, provider, company_currency, lock):
@@ -176,7 +186,7 @@ def _settlements(doc, provider, company_currency, lock):
 		for row in (rows[name] for name in names if name in rows):
 			if not _settled_later(row, provider):
 				continue
-			if row.status != lifecycle.ISSUED or row.cancellation_status in lifecycle.CANCELLING:
+			if _awaited(row):
 				yield Settlement(row.reference_doctype, row.reference_name, awaited=True)
 				continue
 			sale = frappe.db.get_value(
@@ -188,7 +198,7 @@ def _settlements(doc, provider, company_currency, lock):
 			# ERPNext allocates in the currency of the customer's account.
 			account_currency = sale.party_account_currency or company_currency
 			rate = Decimal(1) if account_currency == row.currency else decimal(sale.conversion_rate or 1)
-			settled, payments, awaited = _earlier(row.name, doc.name, lock)
+			settled, payments, awaited = _earlier(row, (doc.doctype, doc.name, mapping.ISSUE), lock)
 			if awaited:
 				yield Settlement(*awaited, awaited=True)
 				continue
@@ -216,17 +226,35 @@ def _settlements(doc, provider, company_currency, lock):
 			)
 
 
-def _earlier(document: str, payment: str, lock: bool) -> tuple[Decimal, int, tuple[str, str] | None]:
-	"""What earlier payments have settled of a sale, how many they were, and which one is on its way."""
+def _earlier(sale, own: tuple[str, str, str], lock: bool) -> tuple[Decimal, int, tuple[str, str] | None]:
+	"""What earlier payments have settled of a `sale` (a Fiscal Document), how many they were, and which one is on its
+	way. `own` is the payment (doctype, name, purpose) that asks."""
 	settled, number, awaited = ZERO, 0, None
-	for row, other in _payments_of(document, lock):
-		if other.reference_name == payment:
+	for row, other in _payments_of(sale.name, lock):
+		if (other.reference_doctype, other.reference_name, other.purpose) == own:
 			continue
-		if other.status != lifecycle.ISSUED or other.cancellation_status in lifecycle.CANCELLING:
+		if _awaited(other):
 			awaited = (other.reference_doctype, other.reference_name)
 		else:
 			settled, number = settled + decimal(row.amount), number + 1
+	if own[2] == mapping.ISSUE and not awaited and _at_the_till_under_way(sale):
+		awaited = (sale.reference_doctype, sale.reference_name)
 	return settled, number, awaited
+
+
+def _at_the_till_under_way(sale) -> bool:
+	"""Whether what was paid at the till has a document that is still to come: it goes first."""
+	return bool(
+		frappe.db.exists(
+			DOCUMENT,
+			{
+				"reference_doctype": sale.reference_doctype,
+				"reference_name": sale.reference_name,
+				"purpose": ("!=", mapping.ISSUE),
+				"status": ("in", lifecycle.DUE),
+			},
+		)
+	)
 
 
 def _payments_of(document: str, lock: bool) -> list:
@@ -249,6 +277,116 @@ def _payments_of(document: str, lock: bool) -> list:
 		if row.parent in others
 		and others[row.parent].status not in GONE
 		and others[row.parent].cancellation_status != lifecycle.CANCELLED
+	]
+
+
+def _called(row) -> str:
+	"""How people know a payment: by its Payment Entry, or at the till by its Fiscal Document alone."""
+	return row.reference_name if row.purpose == mapping.ISSUE else f"{row.reference_name} ({row.name})"
+
+
+# -- at the till -----------------------------------------------------------------------------------------
+
+
+def purposes_at_the_till(doc) -> list[str]:
+	"""The purposes of the documents of what was paid at once of a sale on credit, one for each payment; empty for
+	all other sales. Where the sale turns out not to be told as paid later, they are withdrawn."""
+	if doc.get("is_return") or decimal(doc.get("outstanding_amount")) < CENT:
+		return []
+	record = connection.record_for(doc.company)
+	if not record or not record.provider_class.capabilities.payments:
+		return []
+	return [f"{AT_THE_TILL} {number}" for number, _paid in enumerate(mapping.paid_at_once(doc), 1)]
+
+
+def _paid(doc, purpose: str, payment_code=lambda mode: "") -> Payment:
+	return mapping.paid_at_once(doc, payment_code)[int(purpose.removeprefix(AT_THE_TILL)) - 1]
+
+
+def till_amount(doc, purpose: str) -> tuple[str, Decimal]:
+	return doc.currency, _paid(doc, purpose).amount
+
+
+def till_to_invoice(doc, payment_code=lambda mode: "", lock: bool = False, *, purpose: str) -> Invoice:
+	"""One of the payments of a sale on credit as a fiscal.Invoice of the kind PAYMENT (see to_invoice)."""
+	record = connection.record_for(doc.company)
+	company_currency = frappe.get_cached_value("Company", doc.company, "default_currency")
+	paid = _paid(doc, purpose, payment_code)
+	name = frappe.db.get_value(
+		DOCUMENT, {"reference_doctype": doc.doctype, "reference_name": doc.name, "purpose": mapping.ISSUE}
+	)
+	settles = ()
+	for row in _rows([name] if name else [], lock).values():
+		if not _settled_later(row, record.provider_class):
+			continue
+		settled, number, awaited = _earlier(row, (doc.doctype, doc.name, purpose), lock)
+		balance = decimal(row.total) - settled
+		amount = min(paid.amount, balance)
+		if _awaited(row) or awaited:
+			settles = (Settlement(doc.doctype, doc.name, awaited=True),)
+		elif amount >= CENT:
+			settles = (
+				Settlement(
+					doc.doctype,
+					doc.name,
+					document=row.name,
+					fiscal_id=row.fiscal_id,
+					amount=amount,
+					last_balance=quantize(balance),
+					installment=number + 1,
+					currency=row.currency,
+					total=quantize(decimal(row.total)),
+					payload=row.payload or "",
+				),
+			)
+	total = quantize(sum((entry.amount for entry in settles), ZERO))
+	return Invoice(
+		doctype=doc.doctype,
+		name=doc.name,
+		kind=DocumentKind.PAYMENT,
+		issued_at=mapping.posted_at(doc),
+		issuer=mapping.issuer_of(doc.company),
+		receiver=mapping.receiver_of(doc),
+		currency=doc.currency or company_currency,
+		company_currency=company_currency,
+		exchange_rate=decimal(doc.get("conversion_rate") or 1),
+		lines=(),
+		total=total,
+		payments=(replace(paid, amount=total),),
+		settles=settles,
+	)
+
+
+# -- what is kept ----------------------------------------------------------------------------------------
+
+
+def told_of(row) -> list[dict]:
+	"""The documents of the payments of a sale (its Fiscal Document `row`) that are in force or to come, in their
+	order: `payment` is how people know it."""
+	installments = {other.name: (entry, other) for entry, other in _payments_of(row.name, lock=False)}
+	till = {
+		"reference_doctype": row.reference_doctype,
+		"reference_name": row.reference_name,
+		"purpose": ("!=", mapping.ISSUE),
+		"status": ("not in", GONE),
+	}
+	coming = frappe.get_all(DOCUMENT, till, pluck="name", order_by="purpose asc")
+	found = list(installments.values())
+	found += [
+		(None, other)
+		for name, other in _rows(coming, lock=False).items()
+		if name not in installments and other.cancellation_status != lifecycle.CANCELLED
+	]
+	return [
+		{
+			"document": other.name,
+			"payment": _called(other),
+			"status": other.status,
+			"installment": entry.installment if entry else None,
+			"amount": entry.amount if entry else other.total,
+			"currency": row.currency,
+		}
+		for entry, other in found
 	]
 
 
@@ -275,14 +413,14 @@ def settling(document: str) -> list[str]:
 
 	Locks what it reads until the transaction's end.
 	"""
-	return [other.reference_name for _row, other in _payments_of(document, lock=True)]
+	return [_called(other) for _row, other in _payments_of(document, lock=True)]
 
 
 def last_payment_of_each(row) -> list[str]:
 	"""The later payments of the sales that `row` (a payment's document) settles: they go first, since their
 	balances build on this one. Locks what it reads until the transaction's end."""
 	return [
-		other.reference_name
+		_called(other)
 		for entry in frappe.get_all(
 			SETTLEMENT, {"parent": row.name}, ["invoice_document", "installment"], order_by="idx asc"
 		)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from fiscal_integration import global_invoices, mapping, payments
 
@@ -13,8 +14,9 @@ class Source:
 	`to_invoice` makes the fiscal.Invoice (see mapping.to_invoice), `kind_of` and `amount_of` (currency, total) tell
 	of it beforehand, and `in_scope` whether there is to be one at all. `late`: that may turn out after it was
 	submitted. `returnable`: what is wrong with an issued one is corrected by a return; else its fiscal document has
-	to be cancelled. `repeats`: Auto Repeat and Subscription make them, once per period. `shown` is called with the
-	Fiscal Document whenever that changes.
+	to be cancelled. `repeats`: Auto Repeat and Subscription make them, once per period. `further` names the purposes
+	of other fiscal documents that are made together with it. `projected`: the ERPNext document shows the state of
+	this one; `shown` is called with the Fiscal Document whenever that changes.
 	"""
 
 	to_invoice: Callable
@@ -24,10 +26,18 @@ class Source:
 	late: bool = False
 	returnable: bool = False
 	repeats: bool = False
+	further: Callable = lambda doc: ()
+	projected: bool = True
 	shown: Callable | None = None
 
 
-_SALE = Source(mapping.to_invoice, in_scope=mapping.is_sale, returnable=True, repeats=True)
+_SALE = Source(
+	mapping.to_invoice,
+	in_scope=mapping.is_sale,
+	returnable=True,
+	repeats=True,
+	further=payments.purposes_at_the_till,
+)
 SOURCES = {
 	**dict.fromkeys(mapping.SALES, _SALE),
 	payments.DOCTYPE: Source(
@@ -37,6 +47,13 @@ SOURCES = {
 }
 
 
-def of(doctype: str) -> Source:
-	"""What is different about documents of `doctype`."""
-	return SOURCES[doctype]
+def of(doctype: str, purpose: str = mapping.ISSUE) -> Source:
+	"""What is different about the fiscal documents that documents of `doctype` have for a `purpose`."""
+	if purpose == mapping.ISSUE:
+		return SOURCES[doctype]
+	return Source(
+		partial(payments.till_to_invoice, purpose=purpose),
+		payments.kind_of,
+		partial(payments.till_amount, purpose=purpose),
+		projected=False,
+	)

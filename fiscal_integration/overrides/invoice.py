@@ -91,6 +91,12 @@ def create_fiscal_document(doc, method=None):
 	except Exception as error:
 		_note(doc, "Fiscal document was not created", error)
 		doc.db_set({"fiscal_document": None, "fiscal_status": None}, update_modified=False, notify=False)
+		return
+	try:
+		for purpose in sources.of(doc.doctype).further(doc):
+			dispatch.create(doc, purpose)
+	except Exception as error:
+		_note(doc, "Fiscal document of what was paid at once was not created", error)
 
 
 def restore_projection(doc, method=None):
@@ -114,9 +120,10 @@ def restore_projection(doc, method=None):
 
 def check_before_cancel(doc, method=None):
 	"""Throws while a fiscal document exists, or may exist, at the provider."""
-	row = dispatch.find(doc.doctype, doc.name)
-	if row:
+	rows = dispatch.find_all(doc.doctype, doc.name)
+	for row in rows:
 		_refuse_cancel(doc, row)
+	if rows:
 		return
 	parent = global_invoices.holding(doc.doctype, doc.name, lock=True)
 	if parent:
@@ -176,10 +183,11 @@ def _refuse_cancel(doc, row):
 
 def withdraw_fiscal_document(doc, method=None):
 	"""Nothing was issued: a row that was never sent goes, one that was stays as Withdrawn."""
-	found = dispatch.find(doc.doctype, doc.name)
-	if not found:
-		return
-	row = frappe.get_doc(dispatch.DOCTYPE, found.name, for_update=True)
+	for found in dispatch.find_all(doc.doctype, doc.name):
+		_withdraw(doc, frappe.get_doc(dispatch.DOCTYPE, found.name, for_update=True))
+
+
+def _withdraw(doc, row):
 	# The locked row is as it is now; what the check before read may be as it was when this transaction began,
 	# and a worker may have taken the document since.
 	_refuse_cancel(doc, row)
@@ -188,7 +196,8 @@ def withdraw_fiscal_document(doc, method=None):
 		return
 	if _never_sent(row) and not row.sequence_number:
 		frappe.delete_doc(dispatch.DOCTYPE, row.name, ignore_permissions=True, force=True)
-		doc.db_set({"fiscal_document": None, "fiscal_status": None}, update_modified=False, notify=False)
+		if row.purpose == dispatch.PURPOSE:
+			doc.db_set({"fiscal_document": None, "fiscal_status": None}, update_modified=False, notify=False)
 		return
 	row.move_to(lifecycle.WITHDRAWN)
 	row.next_attempt = None
@@ -198,13 +207,14 @@ def withdraw_fiscal_document(doc, method=None):
 
 def check_before_delete(doc, method=None):
 	"""An invoice whose fiscal document was sent stays, as the evidence of what it was for."""
-	row = dispatch.find(doc.doctype, doc.name)
-	if row and not _never_sent(row):
-		frappe.throw(
-			_("{0} cannot be deleted: its fiscal document {1} has to be kept.").format(doc.name, row.name),
-			title=_("Fiscal Document"),
-		)
-	if row:
+	for row in dispatch.find_all(doc.doctype, doc.name):
+		if not _never_sent(row):
+			frappe.throw(
+				_("{0} cannot be deleted: its fiscal document {1} has to be kept.").format(
+					doc.name, row.name
+				),
+				title=_("Fiscal Document"),
+			)
 		frappe.delete_doc(dispatch.DOCTYPE, row.name, ignore_permissions=True, force=True)
 
 

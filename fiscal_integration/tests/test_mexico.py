@@ -488,6 +488,36 @@ class TestPayments(MexicoCase):
 		self.assertEqual((settled["installment"], settled["last_balance"]), (1, 116))
 		self.assertEqual(second.status, lifecycle.ISSUED, second.error_message)
 
+	def test_a_payment_at_a_provider_without_complements_has_none(self):
+		shop = sample.PANAMA
+		sample.set_up_panama()
+		key, parameters = self.sandbox.secret_key("hka"), self.sandbox.parameters("hka")
+		sample.connect_account(shop, "hka", self.sandbox.url("hka"), key, parameters)
+		self.addCleanup(frappe.db.commit)
+		self.addCleanup(
+			frappe.db.set_value, connection.ACCOUNT, shop.company, "enabled", 0, update_modified=False
+		)
+		sale, row = self.sell(shop=shop, doctype="Sales Invoice", paid=[("Cash", 10)])
+		self.assertGreater(sale.outstanding_amount, 0)
+		self.assertEqual([row.name], [entry.name for entry in dispatch.find_all(sale.doctype, sale.name)])
+		doc = sample.payment([(sale, 5)], shop=shop)
+		frappe.db.commit()
+		self.assertEqual(dispatch.find_all(doc.doctype, doc.name), [])
+
+	def test_a_payment_of_a_refused_sale_waits_until_it_is_mended(self):
+		self.sandbox.fault("facturapi", "status", status=400, code="invalid_request")
+		sale, row = self.sell(doctype="Sales Invoice", customer=BUSINESS, paid=False)
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.REJECTED)
+		_, paid = self.pay((sale, 50))
+		self.assertEqual(paid.status, lifecycle.QUEUED)
+		self.assertIn(sale.name, paid.error_message)
+		api.retry(row.name)
+		frappe.db.commit()
+		self.assertEqual(self.run_job(row).status, lifecycle.ISSUED)
+		self.turn_time(paid)
+		self.assertEqual(self.run_job(paid).status, lifecycle.ISSUED)
+
 	def test_it_waits_while_its_sale_may_be_cancelled(self):
 		for answer, state in (("rejected", lifecycle.ISSUED), ("accepted", lifecycle.WITHDRAWN)):
 			with self.subTest(answer):
@@ -521,6 +551,144 @@ class TestPayments(MexicoCase):
 			frappe.db.get_value(doc.doctype, doc.name, ["fiscal_document", "fiscal_status"]),
 			(row.name, lifecycle.ISSUED),
 		)
+
+
+class TestPaidAtTheTill(MexicoCase):
+	"""What is paid at once of a sale on credit, at the till or on a Sales Invoice."""
+
+	def setUp(self):
+		super().setUp()
+		if frappe.get_meta("POS Profile").has_field("allow_partial_payment"):
+			frappe.db.set_value("POS Profile", sample.MEXICO.profile, "allow_partial_payment", 1)
+			frappe.clear_document_cache("POS Profile", sample.MEXICO.profile)
+			frappe.db.commit()
+
+	def sell_partly(self, doctype="POS Invoice", paid=(("Cash", 50),), **values):
+		"""A sale of 116 and its Fiscal Documents: its own, and those of what was paid."""
+		sale, row = self.sell(
+			doctype=doctype, customer=BUSINESS, items=[("CAFE-500", 1, 100.0)], paid=list(paid), **values
+		)
+		*payments_made, own = dispatch.find_all(doctype, sale.name)
+		self.assertEqual(own.name, row.name)
+		return sale, row, sorted(payments_made, key=lambda entry: entry.purpose)
+
+	def settled(self, row):
+		payment = self.complement(row)
+		(entry,) = payment["related_documents"]
+		return payment["payment_form"], entry["installment"], entry["last_balance"], entry["amount"]
+
+	def test_it_is_told_in_a_complement_as_soon_as_the_sale_is_issued(self):
+		for doctype in ("POS Invoice", "Sales Invoice"):
+			with self.subTest(doctype):
+				sale, row, (paid,) = self.sell_partly(doctype)
+				self.assertEqual((paid.kind, float(paid.total), paid.currency), ("Payment", 50, "MXN"))
+				self.assertNotEqual(paid.external_reference, row.external_reference)
+				paid = self.run_job(paid)
+				self.assertEqual(paid.status, lifecycle.QUEUED)
+				self.assertIn(sale.name, paid.error_message)
+				(told,) = api.fiscal_view(sale.doctype, sale.name)["payments"]
+				self.assertEqual((told["document"], told["installment"]), (paid.name, None))
+				row = self.run_job(row)
+				self.assertEqual(json.loads(row.payload)["payment_method"], "PPD")
+				self.turn_time(paid)
+				paid = self.run_job(paid)
+				self.assertEqual(paid.status, lifecycle.ISSUED, paid.error_message)
+				self.assertEqual(self.settled(paid), ("01", 1, 116, 50))
+				(tax,) = self.complement(paid)["related_documents"][0]["taxes"]
+				self.assertEqual((tax["base"], tax["rate"]), (43.1, 0.16))
+				# The sale shows its own document, not this one.
+				shown = frappe.db.get_value(sale.doctype, sale.name, ["fiscal_document", "fiscal_id"])
+				self.assertEqual(shown, (row.name, row.fiscal_id))
+				self.assertTrue(dispatch.is_projected(paid))
+				self.assertEqual(api.fiscal_view(dispatch.DOCTYPE, paid.name)["fiscal_id"], paid.fiscal_id)
+
+	def test_what_comes_later_counts_on(self):
+		sale, row, (paid,) = self.sell_partly("Sales Invoice")
+		self.run_job(row)
+		_, later = self.pay((sale, 66))
+		self.assertEqual(later.status, lifecycle.QUEUED)
+		self.assertIn(sale.name, later.error_message)
+		self.run_job(paid)
+		self.turn_time(later)
+		later = self.run_job(later)
+		self.assertEqual(later.status, lifecycle.ISSUED, later.error_message)
+		self.assertEqual(self.settled(later), ("03", 2, 66, 66))
+		self.assertEqual(
+			[
+				(entry["document"], entry["status"], entry["installment"], float(entry["amount"]))
+				for entry in api.fiscal_view(sale.doctype, sale.name)["payments"]
+			],
+			[(paid.name, "Issued", 1, 50), (later.name, "Issued", 2, 66)],
+		)
+
+	def test_of_several_modes_each_has_its_own(self):
+		_, row, paid = self.sell_partly("Sales Invoice", [("Cash", 50), ("Wire Transfer", 16)])
+		self.run_job(row)
+		found = [self.run_job(entry) for entry in paid]
+		self.assertEqual([entry.status for entry in found], ["Issued", "Issued"])
+		self.assertEqual([self.settled(entry) for entry in found], [("01", 1, 116, 50), ("03", 2, 66, 16)])
+
+	def test_a_sale_that_is_paid_in_full_has_none(self):
+		sale, row = self.issued(customer=BUSINESS, items=[("CAFE-500", 1, 100.0)])
+		self.assertEqual([entry.name for entry in dispatch.find_all(sale.doctype, sale.name)], [row.name])
+
+	def test_before_anything_was_sent_both_go_with_the_sale(self):
+		sale, _row, _paid = self.sell_partly("Sales Invoice")
+		frappe.get_doc(sale.doctype, sale.name).cancel()
+		frappe.db.commit()
+		self.assertEqual(dispatch.find_all(sale.doctype, sale.name), [])
+
+	def test_it_is_cancelled_before_its_sale_which_stays(self):
+		self.emulator.options["cancellation"] = "accepted"
+		sale, row, (paid,) = self.sell_partly("Sales Invoice")
+		self.run_job(row)
+		paid = self.run_job(paid)
+		with self.assertRaises(frappe.ValidationError) as caught:
+			api.cancel(row.name, motive="02")
+		self.assertIn(paid.name, str(caught.exception))
+		frappe.db.rollback()
+		self.assertFalse(api.cancel_form(paid.name)["cancel_source"])
+		self.ask(paid, cancel_source=1)
+		self.assertEqual(self.step(paid).cancellation_status, "Cancelled")
+		self.assertEqual(frappe.db.get_value(sale.doctype, sale.name, "docstatus"), 1)
+		with self.assertRaises(frappe.ValidationError):
+			frappe.get_doc(sale.doctype, sale.name).cancel()
+		frappe.db.rollback()
+		self.ask(row, cancel_source=1)
+		self.assertEqual(self.step(row).cancellation_status, "Cancelled")
+		self.assertEqual(frappe.db.get_value(sale.doctype, sale.name, "docstatus"), 2)
+
+	def test_its_sale_goes_out_though_it_cannot_be_kept(self):
+		create = dispatch.create
+
+		def fails(doc, purpose=dispatch.PURPOSE):
+			if purpose != dispatch.PURPOSE:
+				raise ValueError("no")
+			return create(doc, purpose)
+
+		with patch.object(dispatch, "create", side_effect=fails):
+			sale, row = self.sell(
+				doctype="Sales Invoice",
+				customer=BUSINESS,
+				items=[("CAFE-500", 1, 100.0)],
+				paid=[("Cash", 50)],
+			)
+		self.assertEqual(self.run_job(row).status, lifecycle.ISSUED)
+		self.assertTrue(frappe.db.exists("Error Log", {"method": ("like", f"%{sale.name}%")}))
+
+	def test_generate_makes_both(self):
+		self.connect(enabled=0)
+		sale, row = self.sell(
+			doctype="Sales Invoice", customer=BUSINESS, items=[("CAFE-500", 1, 100.0)], paid=[("Cash", 50)]
+		)
+		self.assertIsNone(row)
+		self.connect()
+		batch = bulk.start(sale.doctype, [sale.name])
+		self.assertEqual(batch["documents"], 2)
+		paid, own = dispatch.find_all(sale.doctype, sale.name)
+		self.assertEqual((paid.purpose, own.purpose), ("Payment 1", "Issue"))
+		self.assertEqual(self.run_job(own).status, lifecycle.ISSUED)
+		self.assertEqual(self.run_job(paid).status, lifecycle.ISSUED)
 
 
 class TestGlobalInvoice(MexicoCase):
