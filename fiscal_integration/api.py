@@ -9,6 +9,7 @@ from frappe.utils import get_datetime, get_fullname, getdate, now_datetime
 from fiscal_integration import (
 	audit,
 	bulk,
+	by_hand,
 	cancellation,
 	certificates,
 	circuit,
@@ -161,7 +162,7 @@ def fiscal_view(doctype: str, name: str) -> dict:
 	operator = bool(set(frappe.get_roles()) & set(OPERATE))
 	manager = bool(set(frappe.get_roles()) & set(MANAGE))
 	issued = row.status == lifecycle.ISSUED
-	reviewed = dispatch.reviewed_from(row)
+	reviewed = by_hand.reviewed_from(row)
 	shown = dispatch.shows_qr(row)
 	state = lifecycle.STATES[row.status]
 	return {
@@ -485,7 +486,7 @@ def retry(document: str):
 	if row.status == lifecycle.NEEDS_REVIEW:
 		# The provider holds something: only who answers for it may decide that it is not this sale.
 		_require(MANAGE)
-	dispatch.retry(document)
+	by_hand.retry(document)
 
 
 @frappe.whitelist(methods=["POST"])
@@ -493,7 +494,7 @@ def take_over(document: str):
 	"""Accept the provider's document of a row that needs review, after comparing it with the invoice."""
 	_operable(document)
 	_require(MANAGE)
-	dispatch.take_over(document)
+	by_hand.take_over(document)
 
 
 @frappe.whitelist(methods=["POST"])
@@ -532,7 +533,7 @@ def connection_status(doctype: str, name: str) -> dict:
 def ask_provider(document: str):
 	"""Ask the provider now about a document whose outcome is open."""
 	_operable(document)
-	dispatch.ask_now(document)
+	by_hand.ask_now(document)
 
 
 @frappe.whitelist(methods=["POST"])
@@ -587,7 +588,7 @@ def send_mail(doctype: str, name: str, recipients: str) -> list[str]:
 def send_to_review(document: str, reason: str):
 	"""Put a document before a manager, for a reason. It goes no further by itself."""
 	_operable(document)
-	dispatch.send_to_review(document, reason)
+	by_hand.send_to_review(document, reason)
 
 
 # -- proof -----------------------------------------------------------------------------------------------

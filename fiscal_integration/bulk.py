@@ -484,16 +484,16 @@ class _Preparation:
 		if base := recurring.period_key(invoice):
 			reference, other = recurring.reference_for(dispatch.external_reference(invoice, base))
 			if other:
-				name = dispatch._insert_second_of_period(invoice, other)
+				name = dispatch.insert_second_of_period(invoice, other)
 				frappe.db.set_value(DOCTYPE, name, values, update_modified=False)
 				return
-		self._queue(dispatch._new_row(invoice, reference), values)
+		self._queue(dispatch.new_row(invoice, reference), values)
 		if self.companies[invoice.company].provider_class.capabilities.payments:
 			# What was paid at the till stands in the rows that the selection does not read.
 			invoice = frappe.get_doc(invoice.doctype, invoice.name)
 			for purpose in sources.of(invoice.doctype).further(invoice):
 				reference = dispatch.external_reference(invoice, purpose=purpose)
-				self._queue(dispatch._new_row(invoice, reference, purpose), values)
+				self._queue(dispatch.new_row(invoice, reference, purpose), values)
 
 	@staticmethod
 	def _queue(document, values):

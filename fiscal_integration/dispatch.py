@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import frappe
 from frappe import _
-from frappe.utils import add_to_date, escape_html, get_datetime, get_system_timezone, now_datetime
+from frappe.utils import add_to_date, get_datetime, get_system_timezone, now_datetime
 
 from fiscal_integration import (
 	audit,
@@ -52,21 +52,6 @@ QUEUE_PROBE_SECONDS = 0.25
 SLOT_WAIT_SECONDS = 10
 """How long a claimed row waits for one of its connection's slots; then it is queued again for BUSY_SECONDS."""
 BUSY_SECONDS = 2
-AFRESH = {
-	"status": lifecycle.QUEUED,
-	"payload": None,
-	"payload_hash": None,
-	"attempts": 0,
-	"checks": 0,
-	"lease_until": None,
-	"alerted_on": None,
-	"projected": 0,
-	"released": 1,
-}
-"""What a row is set to when a person sends it again: the same document and key, a new payload."""
-REVIEW = "send to review"
-REVIEW_CODE = "Review of "
-"""The error code of a row that a person sent to review begins so, and ends with the state that it was in."""
 DEVICE_WINDOW = 20
 """More sales than can be committed on one device at the same moment."""
 
@@ -84,18 +69,18 @@ def create(doc, purpose: str = PURPOSE) -> str:
 	if base:
 		reference, other = recurring.reference_for(external_reference(doc, base))
 		if not other:
-			row = _new_row(doc, reference)
+			row = new_row(doc, reference)
 			try:
 				return _insert(row)
 			except frappe.UniqueValidationError:
 				# Two jobs make the same period's invoice at the same moment; this one's snapshot may be too old
 				# to see the other.
 				other = frappe.db.get_value(DOCTYPE, {"external_reference": reference}, "reference_name")
-		return _insert_second_of_period(doc, other or _("Another one"))
-	return _insert(_new_row(doc, external_reference(doc, purpose=purpose), purpose))
+		return insert_second_of_period(doc, other or _("Another one"))
+	return _insert(new_row(doc, external_reference(doc, purpose=purpose), purpose))
 
 
-def _new_row(doc, reference: str, purpose: str = PURPOSE):
+def new_row(doc, reference: str, purpose: str = PURPOSE):
 	row = frappe.new_doc(DOCTYPE)
 	now = now_datetime()
 	source = sources.of(doc.doctype, purpose)
@@ -131,9 +116,9 @@ def _insert(row) -> str:
 	return row.name
 
 
-def _insert_second_of_period(doc, other: str) -> str:
+def insert_second_of_period(doc, other: str) -> str:
 	"""A recurring sale whose period has its document: not sent, but put before a person."""
-	row = _new_row(doc, external_reference(doc))
+	row = new_row(doc, external_reference(doc))
 	row.update({"status": lifecycle.REJECTED, "next_attempt": None})
 	message = _(
 		"{0} is the invoice of this period already. Cancel this one; or, if it is a sale of its own, send it."
@@ -679,7 +664,7 @@ def _apply_document(row, remote: RemoteDocument, now, answered: bool):
 	row.provider_id = remote.provider_id or row.provider_id
 	if remote.status is RemoteStatus.PENDING:
 		row.move_to(lifecycle.PENDING)
-		_clear_error(row)
+		clear_error(row)
 		row.error_message = remote.message or _("The provider has it and will answer later.")
 		_due_in(row, lifecycle.ask_wait(lifecycle.PENDING, row.checks or 1), now)
 		return
@@ -704,7 +689,7 @@ def _apply_document(row, remote: RemoteDocument, now, answered: bool):
 		wrong.append(
 			say("{0}: ours {1}, theirs {2}", "reference", row.external_reference, remote.external_reference)
 		)
-	taken = _owner_of(remote.fiscal_id, row.name)
+	taken = owner_of(remote.fiscal_id, row.name)
 	if taken:
 		wrong.append(_("it belongs to {0} already").format(taken))
 	_result(row, remote)
@@ -717,7 +702,7 @@ def _apply_document(row, remote: RemoteDocument, now, answered: bool):
 		)
 		return
 	row.move_to(lifecycle.ISSUED)
-	_clear_error(row)
+	clear_error(row)
 	row.next_attempt = None
 
 
@@ -726,7 +711,7 @@ def _signed_here(row) -> bool:
 	return bool(provider and provider.capabilities.signs)
 
 
-def _owner_of(fiscal_id: str, name: str) -> str | None:
+def owner_of(fiscal_id: str, name: str) -> str | None:
 	"""The invoice of another row that holds this fiscal id."""
 	return frappe.db.get_value(DOCTYPE, {"fiscal_id": fiscal_id, "name": ("!=", name)}, "reference_name")
 
@@ -769,7 +754,7 @@ def _note(row, failure: Failure):
 	row.error_message = translated(failure.message, _)
 
 
-def _clear_error(row):
+def clear_error(row):
 	row.error_class = row.error_code = row.error_message = None
 
 
@@ -919,89 +904,3 @@ def find_all(doctype: str, name: str) -> list:
 			order_by="purpose desc",
 		)
 	]
-
-
-# -- by hand ---------------------------------------------------------------------------------------------
-
-
-def retry(name: str):
-	"""Queue a rejected, failed or reviewed document again, with a new payload. The same document and key."""
-	row = frappe.get_doc(DOCTYPE, name, for_update=True)
-	if row.status not in lifecycle.RETRYABLE_BY_PERSON:
-		frappe.throw(_("This document is {0}: there is nothing to send again.").format(_(row.status)))
-	if reviewed_from(row) in lifecycle.OPEN:
-		frappe.throw(_("Nobody knows whether the provider issued it. Ask the Provider first."))
-	row.move_to(lifecycle.QUEUED)
-	audit.note_act(row, audit.RETRY, error=row.error_message)
-	row.update({**AFRESH, "next_attempt": now_datetime()})
-	row.store()
-	enqueue_after_commit(row.name)
-
-
-def take_over(name: str):
-	"""Accept the provider's document, which a person compared with the invoice and found to be this sale."""
-	row = frappe.get_doc(DOCTYPE, name, for_update=True)
-	if row.status != lifecycle.NEEDS_REVIEW or not row.fiscal_id or reviewed_from(row):
-		frappe.throw(_("There is no document of the provider here to take over."))
-	if _owner_of(row.fiscal_id, row.name):
-		frappe.throw(
-			_("{0} belongs to {1} already.").format(row.fiscal_id, _owner_of(row.fiscal_id, row.name))
-		)
-	audit.log_failure(
-		f"{row.reference_name}: taken over by {frappe.session.user}", row.error_message or "", document=row
-	)
-	audit.note_act(row, audit.TAKE_OVER, fiscal_id=row.fiscal_id, differences=row.error_message)
-	row.move_to(lifecycle.ISSUED)
-	_clear_error(row)
-	row.projected = 0
-	row.store()
-	project_after_commit(row.name)
-
-
-def ask_now(name: str):
-	"""Ask the provider about a Pending or Unknown document without waiting for its time."""
-	row = frappe.get_doc(DOCTYPE, name, for_update=True)
-	if reviewed_from(row) in lifecycle.OPEN:
-		row.move_to(reviewed_from(row))
-		row.error_code = None
-		row.projected = 0
-	if row.status not in (lifecycle.PENDING, lifecycle.UNKNOWN, lifecycle.QUEUED):
-		frappe.throw(_("This document is {0}: there is nothing to ask.").format(_(row.status)))
-	audit.note_act(row, audit.ASK, status=row.status)
-	row.next_attempt = now_datetime()
-	row.released = 1
-	row.store()
-	enqueue_after_commit(row.name)
-
-
-def send_to_review(name: str, reason: str):
-	"""Put a document before a person, who decides what becomes of it, for a reason.
-
-	The class of its error stays: what is believed of a later answer depends on it.
-	"""
-	row = frappe.get_doc(DOCTYPE, name, for_update=True)
-	if row.status not in lifecycle.REVIEWABLE_BY_PERSON:
-		frappe.throw(_("This document is {0}: there is nothing to review.").format(_(row.status)))
-	if row.lease_until and get_datetime(row.lease_until) > now_datetime():
-		frappe.throw(_("The provider is being asked about it right now. Try again in a moment."))
-	reason = reason.strip()
-	if not reason:
-		frappe.throw(_("Say why it is to be reviewed."))
-	said = _("Sent to review by {0}: {1}").format(frappe.session.user, reason)
-	row.error_code = f"{REVIEW_CODE}{row.status}"
-	row.error_message = f"{said}\n{row.error_message}" if row.error_message else said
-	audit.note_act(row, REVIEW, status=row.status, reason=reason)
-	row.move_to(lifecycle.NEEDS_REVIEW)
-	row.next_attempt = None
-	row.projected = 0
-	row.store()
-	frappe.get_doc(row.reference_doctype, row.reference_name).add_comment("Comment", escape_html(said))
-	project_after_commit(row.name)
-
-
-def reviewed_from(row) -> str | None:
-	"""The state in which a person sent the row to review; None for a row that came there by itself, or is elsewhere."""
-	code = row.error_code or ""
-	if row.status != lifecycle.NEEDS_REVIEW or not code.startswith(REVIEW_CODE):
-		return None
-	return code.removeprefix(REVIEW_CODE)

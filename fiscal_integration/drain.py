@@ -12,7 +12,7 @@ import frappe
 from frappe import _
 from frappe.utils import add_to_date, get_datetime, get_time, getdate, now_datetime
 
-from fiscal_integration import alerts, circuit, connection, dispatch, sources
+from fiscal_integration import alerts, by_hand, circuit, connection, dispatch, sources
 from fiscal_integration.dispatch import DOCTYPE
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import ErrorClass
@@ -275,7 +275,7 @@ def send_now(filters: dict, batch: str):
 def send_again(filters: dict, batch: str):
 	"""What was refused or failed among these rows goes again, with `batch`. One statement, no commit."""
 	dead = {"status": ("in", (lifecycle.REJECTED, lifecycle.FAILED)), **filters}
-	values = {**dispatch.AFRESH, **_on_its_way(batch), "status_since": now_datetime()}
+	values = {**by_hand.AFRESH, **_on_its_way(batch), "status_since": now_datetime()}
 	frappe.db.set_value(DOCTYPE, dead, values, update_modified=False)
 
 

@@ -4,7 +4,7 @@ from unittest.mock import patch
 import frappe
 from frappe.utils import add_to_date, now_datetime
 
-from fiscal_integration import alerts, connection, dispatch, tasks
+from fiscal_integration import alerts, by_hand, connection, dispatch, tasks
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.providers.facturapi import Facturapi
 from fiscal_integration.testing import FiscalTestCase
@@ -96,7 +96,7 @@ class TestDeadLetters(AlertCase):
 	def test_one_that_is_sent_again_and_fails_again_is_told_again(self):
 		row = self.aged(3)
 		alerts.dead_letters()
-		dispatch.retry(row.name)
+		by_hand.retry(row.name)
 		self.assertIsNone(self.fresh_alert(row))
 
 	def fresh_alert(self, row):

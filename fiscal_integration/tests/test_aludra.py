@@ -8,7 +8,16 @@ from unittest.mock import patch
 import frappe
 from frappe.utils import add_to_date, now_datetime
 
-from fiscal_integration import alerts, api, certificates, connection, dispatch, drain, sample
+from fiscal_integration import (
+	alerts,
+	api,
+	by_hand,
+	certificates,
+	connection,
+	dispatch,
+	drain,
+	sample,
+)
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.panama import cufe, signature
 from fiscal_integration.fiscal.xml import parse
@@ -200,7 +209,7 @@ class TestIssuing(AludraCase):
 		self.assertEqual((row.status, row.error_code), (lifecycle.REJECTED, "1601"))
 		self.assertIn("Falla ordenada", row.error_message)
 		self.assertFalse(frappe.db.get_value(row.reference_doctype, row.reference_name, "fiscal_id"))
-		dispatch.retry(row.name)
+		by_hand.retry(row.name)
 		frappe.db.commit()
 		number = row.sequence_number
 		row = self.run_job(row)

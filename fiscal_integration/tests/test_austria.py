@@ -8,7 +8,16 @@ from unittest.mock import patch
 import frappe
 from frappe.utils import add_to_date, now_datetime
 
-from fiscal_integration import alerts, api, connection, dispatch, printing, registers, sample
+from fiscal_integration import (
+	alerts,
+	api,
+	by_hand,
+	connection,
+	dispatch,
+	printing,
+	registers,
+	sample,
+)
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.austria import rksv
 from fiscal_integration.numbering import POINT
@@ -179,7 +188,7 @@ class TestSales(AustriaCase):
 		self.assertEqual(self.stamps(row)["signed"], "0")
 		self.assertEqual(printing.fiscal_receipt(doc)["outage"], rksv.OUTAGE)
 		with self.assertRaises(frappe.ValidationError):
-			dispatch.retry(row.name)
+			by_hand.retry(row.name)
 		self.assertTrue(rksv.parse(row.qr_value).outage)
 
 	def test_a_day_with_an_outage_is_replayed_in_the_order_of_the_sales(self):

@@ -8,7 +8,7 @@ from unittest.mock import patch
 import frappe
 from frappe.utils import get_datetime, now_datetime
 
-from fiscal_integration import alerts, api, connection, dispatch, drain, sample, webhooks
+from fiscal_integration import alerts, api, by_hand, connection, dispatch, drain, sample, webhooks
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.panama import cufe
 from fiscal_integration.testing import FiscalTestCase
@@ -145,7 +145,7 @@ class TestConteoErrors(ConteoCase):
 	def test_an_expired_certificate_goes_on_once_it_is_renewed(self):
 		row = self.failed("CERTIFICATE_EXPIRED")
 		self.assertIn("Renew it", row.error_message)
-		dispatch.retry(row.name)
+		by_hand.retry(row.name)
 		frappe.db.commit()
 		self.assertEqual(self.run_job(row).status, lifecycle.ISSUED)
 
@@ -270,7 +270,7 @@ class TestConteoPending(ConteoCase):
 		webhooks.apply(self.deliver().name)
 		row = self.fresh(row)
 		self.assertEqual(row.status, lifecycle.REJECTED)
-		dispatch.retry(row.name)
+		by_hand.retry(row.name)
 		frappe.db.commit()
 		row = self.run_job(row)
 		self.assertEqual(row.status, lifecycle.ISSUED)

@@ -6,7 +6,7 @@ from unittest.mock import patch
 import frappe
 from frappe.utils import add_to_date, get_datetime, now_datetime
 
-from fiscal_integration import audit, dispatch, sample, tasks
+from fiscal_integration import audit, by_hand, dispatch, sample, tasks
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.providers.facturapi import Facturapi
 from fiscal_integration.testing import FiscalTestCase
@@ -131,7 +131,7 @@ class TestIssuing(FiscalTestCase):
 		self.sandbox.fault("facturapi", "status", status=400, code="invalid_request")
 		row = self.run_job(row)
 		key = row.idempotency_key
-		dispatch.retry(row.name)
+		by_hand.retry(row.name)
 		frappe.db.commit()
 		row = self.run_job(row)
 		self.assertEqual((row.status, row.idempotency_key), (lifecycle.ISSUED, key))
@@ -275,7 +275,7 @@ class TestUncertainty(FiscalTestCase):
 		self.turn_time(row)
 		row = self.run_job(row)
 		self.assertEqual(row.status, lifecycle.REJECTED)
-		dispatch.retry(row.name)
+		by_hand.retry(row.name)
 		frappe.db.commit()
 		row = self.run_job(row)
 		self.assertEqual((row.status, len(self.issued_for(row))), (lifecycle.ISSUED, 1))
@@ -512,7 +512,7 @@ class TestCancelling(FiscalTestCase):
 		row = self.fresh(row)
 		self.assertEqual(row.status, lifecycle.WITHDRAWN)
 		with self.assertRaises(frappe.ValidationError):
-			dispatch.retry(row.name)
+			by_hand.retry(row.name)
 		frappe.db.rollback()
 
 	def test_saving_the_whole_invoice_does_not_undo_the_projection(self):

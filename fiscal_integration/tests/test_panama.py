@@ -7,7 +7,16 @@ from unittest.mock import patch
 import frappe
 from frappe.utils import add_to_date, now_datetime
 
-from fiscal_integration import alerts, api, cancellation, connection, dispatch, numbering, sample
+from fiscal_integration import (
+	alerts,
+	api,
+	by_hand,
+	cancellation,
+	connection,
+	dispatch,
+	numbering,
+	sample,
+)
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.panama import cufe
 from fiscal_integration.testing import FiscalTestCase
@@ -48,7 +57,7 @@ class PanamaSales:
 		refused = self.run_job(row)
 		self.assertEqual(refused.status, lifecycle.REJECTED)
 		_, third = self.issue()
-		dispatch.retry(row.name)
+		by_hand.retry(row.name)
 		frappe.db.commit()
 		second = self.run_job(row)
 		self.assertEqual(second.status, lifecycle.ISSUED, second.error_message)

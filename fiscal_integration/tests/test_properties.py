@@ -23,7 +23,7 @@ try:
 except ImportError:  # a bench without its developers' packages
 	raise unittest.SkipTest("hypothesis is not installed") from None
 
-from fiscal_integration import circuit, connection, dispatch, drain, sample, webhooks
+from fiscal_integration import by_hand, circuit, connection, dispatch, drain, sample, webhooks
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.providers.base import WebhookEvent
 from fiscal_integration.providers.facturapi import Facturapi
@@ -231,7 +231,7 @@ class Delivery(RuleBasedStateMachine):
 			# There something was issued: who sends it again all the same makes a second one knowingly.
 			return
 		try:
-			dispatch.retry(row.name)
+			by_hand.retry(row.name)
 			frappe.db.commit()
 			assert row.status in lifecycle.RETRYABLE_BY_PERSON
 			self.allow_payload(row)
@@ -244,7 +244,7 @@ class Delivery(RuleBasedStateMachine):
 		row = self.row(index)
 		if row:
 			try:
-				dispatch.ask_now(row.name)
+				by_hand.ask_now(row.name)
 				frappe.db.commit()
 			except frappe.ValidationError:
 				frappe.db.rollback()

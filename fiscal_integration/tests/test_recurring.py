@@ -6,7 +6,7 @@ from unittest.mock import patch
 import frappe
 from frappe.utils import add_days, get_first_day, get_last_day, getdate, nowdate
 
-from fiscal_integration import dispatch, drain, recurring, sample
+from fiscal_integration import by_hand, dispatch, drain, recurring, sample
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.testing import FiscalTestCase
 
@@ -50,7 +50,7 @@ class TestOncePerPeriod(RecurringCase):
 		self.recurring_sale(self.key)
 		_, second = self.recurring_sale(self.key)
 		doc, third = self.recurring_sale(self.key)
-		dispatch.retry(second.name)
+		by_hand.retry(second.name)
 		frappe.db.commit()
 		self.assertEqual(self.run_job(second).status, lifecycle.ISSUED)
 		frappe.get_doc(doc.doctype, doc.name).cancel()

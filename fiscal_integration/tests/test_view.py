@@ -4,7 +4,7 @@ from unittest.mock import patch
 
 import frappe
 
-from fiscal_integration import api, audit, dispatch, drain, files
+from fiscal_integration import api, audit, by_hand, dispatch, drain, files
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import ErrorClass
 from fiscal_integration.testing import FiscalTestCase
@@ -254,7 +254,7 @@ class TestReview(ViewCase):
 				(comment,) = self.comments(row)
 				self.assertIn("Ver &lt;b&gt;esto", comment)
 				view = self.view(row)
-				self.assertEqual(view["timeline"][0]["operation"], dispatch.REVIEW)
+				self.assertEqual(view["timeline"][0]["operation"], by_hand.REVIEW)
 				self.assertFalse(view["timeline"][0]["exchange"])
 				self.assertFalse(view["can_review"] or view["can_retry"] or view["can_take_over"])
 				self.assertEqual(view["can_ask"], state in lifecycle.OPEN)

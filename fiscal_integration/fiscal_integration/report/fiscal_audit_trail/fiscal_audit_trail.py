@@ -10,7 +10,7 @@ import frappe
 from frappe import _
 from frappe.utils import add_days, get_datetime, getdate
 
-from fiscal_integration import audit, dispatch, proof
+from fiscal_integration import audit, by_hand, dispatch, proof
 from fiscal_integration.connection import SETTINGS
 
 LIMIT = 5000
@@ -246,7 +246,7 @@ def _operation(operation: str) -> str:
 		audit.TAKE_OVER: _("Provider's document taken over"),
 		audit.ASK: _("Told to ask the provider"),
 		audit.ASK_CANCEL: _("Cancellation requested"),
-		dispatch.REVIEW: _("Sent to review"),
+		by_hand.REVIEW: _("Sent to review"),
 	}
 	return words.get(operation) or frappe.unscrub(operation or "")
 
