@@ -57,6 +57,7 @@ def take_over(name: str):
 	audit.note_act(row, audit.TAKE_OVER, fiscal_id=row.fiscal_id, differences=row.error_message)
 	row.move_to(lifecycle.ISSUED)
 	dispatch.clear_error(row)
+	row.next_attempt = now_datetime() if dispatch.keeps_xml(row) else None
 	row.projected = 0
 	row.store()
 	dispatch.project_after_commit(row.name)

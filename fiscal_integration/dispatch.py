@@ -592,6 +592,9 @@ def _apply(work: Work) -> bool:
 	row.error_message = work.recorder.redact(row.error_message or "") or None
 	row.store()
 	frappe.db.commit()
+	if row.status == lifecycle.ISSUED and row.next_attempt and not row.bulk:
+		# At once, since what is printed at the till may need it. What goes in bulk is left to the sweep.
+		enqueue_job("fiscal_integration.files.keep", "default", f"fiscal-xml-{row.name}", document=row.name)
 	return True
 
 
@@ -703,7 +706,14 @@ def _apply_document(row, remote: RemoteDocument, now, answered: bool):
 		return
 	row.move_to(lifecycle.ISSUED)
 	clear_error(row)
-	row.next_attempt = None
+	row.next_attempt = now if keeps_xml(row) else None
+
+
+def keeps_xml(row) -> bool:
+	"""Whether the XML of a document is fetched and kept without being asked for; `next_attempt` says when (files.py)."""
+	provider = connection.providers().get(row.provider)
+	wanted = frappe.get_cached_doc(connection.SETTINGS).keep_xml
+	return bool(wanted and provider and provider.capabilities.xml)
 
 
 def _signed_here(row) -> bool:

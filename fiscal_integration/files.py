@@ -1,15 +1,27 @@
-"""PDF and XML of an issued document: fetched once on request, kept as private files of the invoice."""
+"""PDF and XML of an issued document: fetched once, on request, and kept as private files of the invoice.
+
+The XML also without a request, where the settings say so: it is what the law calls the document, and what is printed
+may need it. An issued Fiscal Document whose XML is still to come has a `next_attempt`.
+"""
+
+import time
 
 import frappe
 from frappe import _
+from frappe.utils import add_to_date, get_datetime, now_datetime
 from frappe.utils.file_manager import save_file
 
-from fiscal_integration import audit, connection, dispatch
+from fiscal_integration import audit, circuit, connection, dispatch
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.words import translated
+from fiscal_integration.slots import Slots
 
 ACKNOWLEDGEMENT = "acknowledgement"
 KINDS = ("pdf", "xml", ACKNOWLEDGEMENT)
+KEEP_SECONDS = 20
+"""A job that keeps what is due gives its worker back after this, and queues itself again when something is left."""
+LEAST_WAIT, LAST_TRY = 60, 3 * 86400
+"""Seconds between two tries to fetch an XML, which grow with its age, and the age at which nobody tries any more."""
 SUFFIXES = {"pdf": "fiscal.pdf", "xml": "fiscal.xml", ACKNOWLEDGEMENT: "fiscal-cancellation.xml"}
 
 
@@ -88,3 +100,87 @@ def _fetch(row, kind) -> bytes:
 			recorder.redact(translated(download.failure.message, _)), title=_("No File From the Provider")
 		)
 	return download.content
+
+
+# -- without being asked ---------------------------------------------------------------------------------
+
+
+def sweep():
+	"""Queue the fetching of the XML files that are due."""
+	if _due(1):
+		_enqueue_due()
+
+
+def _due(limit: int) -> list[str]:
+	return frappe.get_all(
+		dispatch.DOCTYPE,
+		{"status": lifecycle.ISSUED, "next_attempt": ("<=", now_datetime())},
+		pluck="name",
+		order_by="next_attempt asc",
+		limit=limit,
+	)
+
+
+def _enqueue_due(part: int = 0) -> bool:
+	return dispatch.enqueue_job("fiscal_integration.files.keep_due", "long", f"fiscal-xml-{part}", part=part)
+
+
+def keep_due(part: int = 0, seconds: float = KEEP_SECONDS):
+	"""The job: fetch what is due, one after the other. `part` alternates (see drain.enqueue_drain)."""
+	deadline = time.monotonic() + seconds
+	while names := _due(20):
+		for name in names:
+			keep(name)
+			if time.monotonic() > deadline:
+				_enqueue_due(1 - part)
+				return
+
+
+def keep(document: str):
+	"""The job: fetch and keep the XML of an issued document that has none yet. Never raises (see dispatch.process)."""
+	try:
+		frappe.db.commit()
+		row = frappe.get_doc(dispatch.DOCTYPE, document, for_update=True)
+		due = row.next_attempt and get_datetime(row.next_attempt) <= now_datetime()
+		if row.status != lifecycle.ISSUED or not due:
+			frappe.db.rollback()
+			return
+		# Put off before it is tried, so that nobody else tries now, and soon nobody does if this fails.
+		_set_next(document, _next_try(row))
+		if row.xml or _keep(row):
+			_set_next(document, None)
+	except Exception as error:
+		frappe.db.rollback()
+		dispatch.log("XML could not be kept", document, error)
+
+
+def _set_next(document, moment):
+	frappe.db.set_value(dispatch.DOCTYPE, document, "next_attempt", moment, update_modified=False)
+	frappe.db.commit()
+
+
+def _keep(row) -> bool:
+	record = connection.record_for(row.company)
+	if not record or circuit.look(circuit.source_of(record)).open:
+		return False
+	found = record.connection(secrets=False)
+	slots = Slots(found.source, found.max_concurrent)
+	token = slots.take(False, dispatch.SLOT_WAIT_SECONDS)
+	if not token:
+		return False
+	try:
+		file_of(row, "xml")
+		return True
+	except frappe.ValidationError:
+		# It was recorded; the next try may find it.
+		frappe.db.rollback()
+		frappe.clear_messages()
+		return False
+	finally:
+		slots.give_back(token)
+
+
+def _next_try(row):
+	now = now_datetime()
+	age = int((now - get_datetime(row.status_since)).total_seconds())
+	return add_to_date(now, seconds=max(age, LEAST_WAIT)) if age < LAST_TRY else None

@@ -1,14 +1,15 @@
 """Scheduler entry points (hooks.py)."""
 
-from fiscal_integration import alerts, cancellation, drain, webhooks
+from fiscal_integration import alerts, cancellation, drain, files, webhooks
 
 
 def sweep():
-	"""Every minute: queue what is due, apply webhooks that were not, begin the end-of-day batch at its time."""
+	"""Every minute: queue what is due, apply webhooks that were not, begin the end-of-day batch at its time, keep XML files."""
 	webhooks.sweep()
 	drain.end_of_day()
 	drain.sweep()
 	cancellation.sweep()
+	files.sweep()
 
 
 def alert():

@@ -11,7 +11,16 @@ Object.assign(fiscal_integration.view, {
 			method: "fiscal_integration.api.fiscal_view",
 			args: { doctype, name },
 		});
-		return answer.message || {};
+		return this.with_places(doctype, name, answer.message || {});
+	},
+
+	// Where what was refused can be mended: the document, and the customer that it is for.
+	async with_places(doctype, name, view) {
+		if (!view.needs_attention) return view;
+		const field = { "POS Invoice": "customer", "Sales Invoice": "customer", "Payment Entry": "party" }[doctype];
+		const found = field ? await frappe.db.get_value(doctype, name, field) : {};
+		const customer = (found.message || {})[field];
+		return { ...view, places: [[doctype, name], ...(customer ? [["Customer", customer]] : [])] };
 	},
 
 	html(view) {
@@ -22,7 +31,16 @@ Object.assign(fiscal_integration.view, {
 			this.id(view),
 		];
 		if (view.needs_attention) {
-			lines.push(`<p class="fiscal-todo"><b>${escape(view.todo)}</b></p>`);
+			const places = (view.places || [])
+				.filter(([doctype]) => !cur_frm || cur_frm.doctype !== doctype)
+				.map(([doctype, name]) => {
+					const link = frappe.utils.get_form_link(doctype, name, true, escape(name));
+					return `${__(doctype)}: ${link}`;
+				});
+			lines.push(
+				`<p class="fiscal-todo"><b>${escape(view.todo)}</b><br>
+					<span class="fiscal-places">${places.join(" · ")}</span></p>`
+			);
 		}
 		if (view.qr_image) lines.push(this.qr(view.qr_image));
 		if (view.qr_value && /^https:\/\//.test(view.qr_value)) {
@@ -66,7 +84,7 @@ Object.assign(fiscal_integration.view, {
 		}
 		const next = this.next(view);
 		if (next) lines.push(`<p class="text-muted fiscal-next">${next}</p>`);
-		lines.push(this.timeline(view));
+		lines.push(this.payments(view), this.timeline(view));
 		return `<div class="fiscal-view">${lines.join("")}</div>`;
 	},
 
@@ -105,6 +123,25 @@ Object.assign(fiscal_integration.view, {
 		if (view.status === "Queued") return __("It is sent at {0}.", [when]);
 		if (view.status === "Sending") return __("If no answer has come by {0}, the provider is asked.", [when]);
 		return __("The provider is asked again at {0}.", [when]);
+	},
+
+	// What was paid of a sale on credit, as far as the authority is told.
+	payments(view) {
+		if (!(view.payments || []).length) return "";
+		const rows = view.payments.map((entry) => {
+			const title = view.can_open
+				? frappe.utils.get_form_link("Fiscal Document", entry.document, true, entry.payment)
+				: frappe.utils.escape_html(entry.payment);
+			const more = [
+				entry.installment ? __("Installment {0}", [entry.installment]) : "",
+				format_currency(entry.amount, entry.currency),
+				__(entry.status),
+			];
+			return `<li class="fiscal-payment mb-2"><span class="indicator ${entry.colour}">${title}</span>
+				<div class="text-muted small" style="padding-left: 14px">${more.filter(Boolean).join(" · ")}</div></li>`;
+		});
+		return `<div class="fiscal-payments mt-4"><h6 class="text-muted">${__("Payments Told to the Authority")}</h6>
+			<ul class="list-unstyled">${rows.join("")}</ul></div>`;
 	},
 
 	// What was exchanged and what people did, the newest first.
@@ -470,7 +507,7 @@ Object.assign(fiscal_integration.view, {
 			const answer = await fetch(`/api/method/fiscal_integration.api.fiscal_view?${args}`, {
 				headers: { Accept: "application/json", "X-Frappe-CSRF-Token": frappe.csrf_token },
 			});
-			return answer.ok ? (await answer.json()).message : null;
+			return answer.ok ? await this.with_places(doctype, name, (await answer.json()).message) : null;
 		} catch (error) {
 			return null;
 		}
