@@ -141,6 +141,8 @@ def sweep():
 		pluck="name",
 		order_by="cancellation_next asc",
 		limit=SWEEP_LIMIT,
+		# Else Frappe takes what is due never for due since long ago.
+		ignore_ifnull=True,
 	):
 		enqueue(name)
 

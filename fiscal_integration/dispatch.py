@@ -416,6 +416,7 @@ def _enqueue_next(device: str):
 		DOCTYPE,
 		{"device": device, "status": lifecycle.QUEUED, "next_attempt": ("<=", now_datetime())},
 		pluck="name",
+		ignore_ifnull=True,
 		order_by="creation asc, name asc",
 		limit=1,
 	)

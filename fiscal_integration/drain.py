@@ -49,6 +49,8 @@ def sweep():
 		fields=["name", "company", "bulk"],
 		order_by="next_attempt asc",
 		limit=SWEEP_LIMIT,
+		# Else Frappe takes what is due never, because it is held back, for due since long ago, and the first.
+		ignore_ifnull=True,
 	)
 	by_company: dict[str, list] = {}
 	for row in due:
@@ -226,6 +228,8 @@ class _Drain:
 				fields=["name", "device", "next_attempt"],
 				order_by="next_attempt asc",
 				limit=limit,
+				# See `sweep`. What is on no device waits while one is busy; there is hardly both.
+				ignore_ifnull=True,
 			)
 		return sorted(found, key=lambda row: row.next_attempt)[:limit]
 

@@ -118,6 +118,8 @@ def _due(limit: int) -> list[str]:
 		pluck="name",
 		order_by="next_attempt asc",
 		limit=limit,
+		# Else Frappe takes what is due never for due since long ago.
+		ignore_ifnull=True,
 	)
 
 

@@ -93,7 +93,7 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 		rounding=quantize(sign * decimal(doc.get("rounding_adjustment"))),
 		payments=tuple(_payments(doc, sign, payment_code)),
 		change=quantize(sign * decimal(doc.get("change_amount"))),
-		on_credit=quantize(sign * decimal(doc.get("outstanding_amount"))) >= CENT,
+		on_credit=quantize(sign * outstanding(doc)) >= CENT,
 		due_date=getdate(doc.due_date) if doc.get("due_date") else None,
 		goods_returned=bool(doc.get("is_return"))
 		and (doc.doctype == "POS Invoice" or bool(doc.get("update_stock"))),
@@ -266,6 +266,15 @@ def _payments(doc, sign, payment_code):
 		for kind, amount, code, mode in found
 		if quantize(amount) > 0
 	]
+
+
+def outstanding(doc) -> Decimal:
+	"""What of a sale is still to be paid; of a POS Invoice, of which ERPNext keeps none, as it was when it was made."""
+	if doc.doctype != "POS Invoice":
+		return decimal(doc.get("outstanding_amount"))
+	due = decimal(doc.get("rounded_total")) or decimal(doc.grand_total)
+	paid = decimal(doc.get("paid_amount")) - decimal(doc.get("change_amount"))
+	return due - paid - decimal(doc.get("write_off_amount"))
 
 
 def paid_at_once(doc, payment_code=lambda mode: "") -> list[Payment]:

@@ -291,7 +291,7 @@ def _called(row) -> str:
 def purposes_at_the_till(doc) -> list[str]:
 	"""The purposes of the documents of what was paid at once of a sale on credit, one for each payment; empty for
 	all other sales. Where the sale turns out not to be told as paid later, they are withdrawn."""
-	if doc.get("is_return") or decimal(doc.get("outstanding_amount")) < CENT:
+	if doc.get("is_return") or mapping.outstanding(doc) < CENT:
 		return []
 	record = connection.record_for(doc.company)
 	if not record or not record.provider_class.capabilities.payments:

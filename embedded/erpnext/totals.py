@@ -370,7 +370,7 @@ class Totals:
 			doc.change_amount = flt(doc.paid_amount - total, CENT)
 			doc.base_change_amount = flt(doc.base_paid_amount - base_total, CENT)
 		if doc.doctype == "POS Invoice":
-			doc.outstanding_amount = flt(max(total - doc.paid_amount, 0) if not doc.is_return else 0, CENT)
+			# ERPNext keeps none of a POS Invoice.
 			return
 		if doc.is_return and doc.return_against and not doc.update_outstanding_for_self and not doc.is_pos:
 			doc.outstanding_amount = 0.0

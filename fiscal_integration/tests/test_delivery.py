@@ -52,6 +52,16 @@ class TestWaits(DeliveryCase):
 		row = self.fail_with(row, waits=(30, 120, 600))
 		self.assertEqual((row.status, row.attempts, row.next_attempt), (lifecycle.FAILED, 4, None))
 
+	def test_what_is_held_back_is_not_due(self):
+		held, due = self.sell_many(2)
+		frappe.db.set_value(dispatch.DOCTYPE, held.name, "next_attempt", None)
+		frappe.db.commit()
+		self.queued.clear()
+		drain.sweep()
+		self.assertEqual(self.queued, [due.name])
+		self.assertEqual(drain.drain(sample.COMPANY), 1)
+		self.assertEqual(self.statuses([held, due]), [lifecycle.QUEUED, lifecycle.ISSUED])
+
 	def test_a_dead_letter_is_left_alone_by_the_sweep(self):
 		_, row = self.sell()
 		for _attempt in range(4):

@@ -119,6 +119,9 @@ class TestCancelling(MexicoCase):
 		self.assertTrue(row.acknowledgement)
 		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 2)
 		self.assertIsNone(row.cancellation_next)
+		cancellation.enqueue.reset_mock()
+		cancellation.sweep()
+		self.assertNotIn((row.name,), [call.args for call in cancellation.enqueue.call_args_list])
 		requests = [entry["method"] for entry in self.sandbox.requests("facturapi")]
 		self.assertEqual(requests.count("DELETE"), 1)
 

@@ -15,7 +15,7 @@ class POSInvoice(AccountsController):
 			frappe.throw(_("At least one mode of payment is required for POS invoice."))
 
 	def before_submit(self):
-		if self.is_return or not flt(self.outstanding_amount):
+		if self.is_return or not flt(self.rounded_total or self.grand_total):
 			return
 		if not flt(self.paid_amount):
 			frappe.throw(_("Please set an amount paid"))
