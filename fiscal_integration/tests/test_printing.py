@@ -11,31 +11,44 @@ import shutil
 import subprocess
 import tempfile
 import unittest
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import frappe
-from frappe.utils import now_datetime
+from frappe.utils import add_days, getdate, now_datetime, nowdate
 from frappe.utils.file_manager import save_file
 from jinja2 import PackageLoader, PrefixLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
-from fiscal_integration import dispatch, hooks, printing, sample
+from fiscal_integration import dispatch, global_invoices, hooks, printing, sample
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.austria import rksv
+from fiscal_integration.fiscal.money import decimal
 from fiscal_integration.fiscal.panama import cufe
 from fiscal_integration.fiscal.panama import document as dgi
 from fiscal_integration.fiscal.xml import parse
+from fiscal_integration.printing import common, mexico, panama
 from fiscal_integration.sandbox.facturapi import ISSUER
 from fiscal_integration.testing import FiscalTestCase
 from fiscal_integration.tests.test_aludra import AludraCase
 from fiscal_integration.tests.test_austria import AustriaCase
+from fiscal_integration.tests.test_mexico import MexicoCase
 
 ON_BENCH = bool(importlib.util.find_spec("frappe.www"))
 PROGRAMS = ("chromium", "pdfinfo", "pdftotext", "pdftoppm", "zbarimg")
 MISSING = [program for program in PROGRAMS if not shutil.which(program)]
 MM = 72 / 25.4
 PAPERS = {"80mm": 80, "A4": 210}
+SUFFIXES = {
+	"POS Invoice": "",
+	"Sales Invoice": " Sales",
+	"Payment Entry": " Payment",
+	global_invoices.DOCTYPE: " Global",
+}
+A4_ONLY = ("Payment Entry", global_invoices.DOCTYPE)
+MONTHS = "Enero Febrero Marzo Abril Mayo Junio Julio Agosto Septiembre Octubre Noviembre Diciembre".split()
 BUSINESS = "Papelería del Centro SA de CV"
 DISTRIBUTOR = "Distribuidora Chiriquí, S.A."
 ITEMS = (
@@ -130,8 +143,9 @@ class PrintCase(FiscalTestCase):
 
 	def formats(self, doc) -> dict[str, str]:
 		"""The names of the formats for this document, by paper."""
-		suffix = " Sales" if doc.doctype == "Sales Invoice" else ""
-		return {"80mm": f"{self.kind} Receipt{suffix}", "A4": f"{self.kind} A4{suffix}"}
+		suffix = SUFFIXES[doc.doctype]
+		found = {"80mm": f"{self.kind} Receipt{suffix}", "A4": f"{self.kind} A4{suffix}"}
+		return {"A4": found["A4"]} if doc.doctype in A4_ONLY else found
 
 	def rendered(self, doc, name: str) -> str:
 		doc = frappe.get_doc(doc.doctype, doc.name)
@@ -149,7 +163,7 @@ class PrintCase(FiscalTestCase):
 		return {paper: self.rendered(doc, name) for paper, name in self.formats(doc).items()}
 
 	def says(self, doc, *wanted, without=()):
-		"""Each of both layouts holds all of `wanted`, and none of `without`."""
+		"""Each layout holds all of `wanted`, and none of `without`."""
 		for paper, markup in self.papers(doc).items():
 			said = text_of(markup)
 			packed = said.replace(" ", "")
@@ -160,7 +174,7 @@ class PrintCase(FiscalTestCase):
 				self.assertNotIn(value, said, paper)
 
 	def is_nothing(self, doc, heading: str, reason: str):
-		"""Neither layout can be taken for a fiscal document."""
+		"""No layout can be taken for a fiscal document."""
 		for paper, markup in self.papers(doc).items():
 			said = text_of(markup)
 			self.assertIn(heading, said, paper)
@@ -203,6 +217,17 @@ class PrintCase(FiscalTestCase):
 			for value in wanted:
 				self.assertIn(str(value).replace(" ", ""), packed, paper)
 
+	def pdf_of_frappe(self, doc, row):
+		"""The same of the PDF that Frappe makes."""
+		from frappe.utils.pdf import get_pdf
+
+		for paper, name in self.formats(doc).items():
+			# Nobody serves the site's stylesheets during the tests.
+			page = Paper(get_pdf(re.sub(r"<link[^>]*>", "", self.rendered(doc, name))))
+			self.assertAlmostEqual(page.width, PAPERS[paper], delta=0.5)
+			self.assertLess(page.right, PAPERS[paper])
+			self.assertEqual(page.codes, [row.qr_value], paper)
+
 
 class TestFormats(unittest.TestCase):
 	def test_each_country_has_each_layout_for_both_documents(self):
@@ -216,9 +241,18 @@ class TestFormats(unittest.TestCase):
 					)
 					self.assertEqual(found["default_print_language"], language)
 
+	def test_mexico_has_one_for_payments_and_one_for_global_invoices(self):
+		for doctype in A4_ONLY:
+			found = format_file(f"CFDI A4{SUFFIXES[doctype]}")
+			self.assertEqual(
+				(found["doc_type"], found["standard"], found["default_print_language"]),
+				(doctype, "Yes", "es"),
+			)
 
-class TestCFDI(PrintCase):
+
+class CFDICase(PrintCase):
 	def entry(self, row) -> dict:
+		"""What the sandbox issued for the row."""
 		(found,) = [
 			entry
 			for entry in self.sandbox.emulators["facturapi"].invoices.values()
@@ -226,28 +260,41 @@ class TestCFDI(PrintCase):
 		]
 		return found
 
+	def seals(self, entry) -> tuple:
+		return (
+			ISSUER["legal_name"],
+			ISSUER["tax_id"],
+			"601 - General de Ley Personas Morales",
+			"Lugar de expedición 44100",
+			f"{entry['series']} {entry['folio_number']}",
+			entry["uuid"],
+			f"certificado del SAT {entry['stamp']['sat_cert_number']}",
+			entry["stamp"]["signature"],
+			entry["stamp"]["sat_signature"],
+			entry["stamp"]["complement_string"],
+			entry["stamp"]["rfc_provider_cert"],
+			"Este documento es una representación impresa de un CFDI",
+		)
+
+	def local(self, text) -> str:
+		"""An answer's UTC time where the CFDI is issued."""
+		moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+		return f"{moment.astimezone(ZoneInfo('America/Mexico_City')):%Y-%m-%dT%H:%M:%S}"
+
+
+class TestCFDI(CFDICase):
 	def test_what_was_stamped_is_on_every_layout_of_both_documents(self):
 		for doctype in ("POS Invoice", "Sales Invoice"):
 			doc, row = self.issue(doctype=doctype, customer=BUSINESS)
 			entry = self.entry(row)
 			self.says(
 				doc,
-				ISSUER["legal_name"],
-				ISSUER["tax_id"],
-				"601 - General de Ley Personas Morales",
-				"Lugar de expedición 44100",
+				*self.seals(entry),
 				entry["customer"]["legal_name"],
 				entry["customer"]["tax_id"],
 				f"Domicilio fiscal (C.P.) {entry['customer']['address']['zip']}",
 				"G03 - Gastos en general",
 				"I - Ingreso",
-				f"{entry['series']} {entry['folio_number']}",
-				entry["uuid"],
-				f"certificado del SAT {entry['stamp']['sat_cert_number']}",
-				entry["stamp"]["signature"],
-				entry["stamp"]["sat_signature"],
-				entry["stamp"]["complement_string"],
-				entry["stamp"]["rfc_provider_cert"],
 				"50131801",
 				"H87",
 				"Queso Oaxaca, a granel",
@@ -259,7 +306,6 @@ class TestCFDI(PrintCase):
 				f"Total MXN {entry['total']:,.2f}",
 				"01 - Efectivo",
 				"PUE - Pago en una sola exhibición",
-				"Este documento es una representación impresa de un CFDI",
 				doc.name,
 				without=("NO ES UN CFDI", "CANCELADO"),
 			)
@@ -305,7 +351,9 @@ class TestCFDI(PrintCase):
 	def test_a_walk_in_sale_is_a_global_one(self):
 		doc, row = self.issue()
 		self.says(doc, "PUBLICO EN GENERAL", "XAXX010101000", "616 - Sin obligaciones", "S01 - Sin efectos")
-		self.says(doc, f"Diaria, {row.issued_at:%m/%Y}", "Domicilio fiscal (C.P.) 44100")
+		day = row.issued_at
+		self.says(doc, f"Periodicidad Diaria Meses {day:%m} - {MONTHS[day.month - 1]} Año {day:%Y}")
+		self.says(doc, "Domicilio fiscal (C.P.) 44100")
 
 	def test_a_sale_on_credit(self):
 		doc, _row = self.issue(doctype="Sales Invoice", customer=BUSINESS, paid=False)
@@ -416,15 +464,272 @@ class TestCFDI(PrintCase):
 	@unittest.skipUnless(ON_BENCH and shutil.which("wkhtmltopdf"), "a bench with wkhtmltopdf makes such PDFs")
 	@unittest.skipIf(MISSING, f"not installed: {', '.join(MISSING)}")
 	def test_the_pdf_of_frappe(self):
-		from frappe.utils.pdf import get_pdf
-
 		doc, row = self.issue(customer=BUSINESS)
-		for paper, name in self.formats(doc).items():
-			# Nobody serves the site's stylesheets during the tests.
-			page = Paper(get_pdf(re.sub(r"<link[^>]*>", "", self.rendered(doc, name))))
-			self.assertAlmostEqual(page.width, PAPERS[paper], delta=0.5)
-			self.assertLess(page.right, PAPERS[paper])
-			self.assertEqual(page.codes, [row.qr_value], paper)
+		self.pdf_of_frappe(doc, row)
+
+
+class TestCFDIOfPayments(MexicoCase, CFDICase):
+	def paid(self, *allocations, **values):
+		doc, row = self.pay(*allocations, **values)
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		return doc, row
+
+	def settled(self):
+		"""The official example: of 345.60 the second 100 are paid (mexico.md 1.3)."""
+		sale, row = self.credit_sale(items=[("CAFE-500", 1, 297.93)])
+		self.paid((sale, 100))
+		return row, *self.paid((sale, 100))
+
+	def test_what_was_stamped_is_on_the_paper(self):
+		sale_row, doc, row = self.settled()
+		entry, sale = self.entry(row), self.entry(sale_row)
+		self.says(
+			doc,
+			*self.seals(entry),
+			"Recibo electrónico de pago (CFDI 4.0)",
+			"P - Pago",
+			f"Fecha de emisión {self.local(entry['date'])}",
+			f"Fecha de certificación {self.local(entry['stamp']['date'])}",
+			entry["customer"]["legal_name"],
+			entry["customer"]["tax_id"],
+			"Régimen fiscal 601 - General de Ley Personas Morales",
+			f"Domicilio fiscal (C.P.) {entry['customer']['address']['zip']}",
+			"Uso del CFDI CP01 - Pagos",
+			f"Fecha de pago {entry['complements'][0]['data'][0]['date'][:19]}",
+			"Forma de pago 03 - Transferencia electrónica de fondos",
+			"Número de operación SPEI-0001",
+			"Moneda MXN Tipo de cambio 1 Monto 100.00",
+			f"UUID {sale['uuid']} · Serie y folio {sale['series']} {sale['folio_number']} "
+			"02 - Sí objeto de impuesto IVA 16 %: base 86.21, importe 13.79 MXN 1 2 245.60 100.00 145.60",
+			"IVA 16 % base 86.21 13.79 Total pagado MXN 100.00",
+			doc.name,
+			without=("NO ES UN CFDI", "CANCELADO", "Subtotal", "Método de pago", "Monto total en MXN"),
+		)
+		self.assertNotEqual(sale["uuid"], entry["uuid"])
+		self.shows_qr(doc, row)
+
+	def test_each_invoice_of_several_has_its_line(self):
+		sales = [self.credit_sale(items=[("CAFE-500", number, 100.0)]) for number in (1, 2)]
+		doc, _row = self.paid(*((sale, sale.grand_total) for sale, _row in sales))
+		first, second = (self.entry(row) for _sale, row in sales)
+		self.says(
+			doc,
+			f"UUID {first['uuid']} · Serie y folio {first['series']} {first['folio_number']}",
+			f"UUID {second['uuid']} · Serie y folio {second['series']} {second['folio_number']}",
+			"base 100.00, importe 16.00 MXN 1 1 116.00 116.00 0.00",
+			"base 200.00, importe 32.00 MXN 1 1 232.00 232.00 0.00",
+			"IVA 16 % base 300.00 48.00 Total pagado MXN 348.00",
+		)
+
+	def test_exempt_taxes_have_a_base_and_no_amount(self):
+		sale, _row = self.credit_sale(items=[("CAFE-500", 1, 100.0), ("LIBRO-01", 1, 200.0)])
+		doc, _row = self.paid((sale, sale.grand_total))
+		self.says(doc, "IVA 16 %: base 100.00, importe 16.00", without=("IVA Exento: base 200.00,",))
+		self.says(doc, "IVA Exento: base 200.00", "IVA Exento base 200.00")
+		((_taxed, *_), (name, base, amount)) = printing.fiscal_cfdi(doc)["payment"]["taxes"]
+		self.assertEqual((name, base, amount), ("IVA Exento", "200.00", ""))
+
+	def test_an_invoice_in_another_currency(self):
+		sale, sale_row = self.credit_sale(
+			items=[("CAFE-500", 1, 100.0)], currency="USD", conversion_rate=20, price_list_currency="MXN"
+		)
+		doc, row = self.paid((sale, 58.0))
+		amounts = (
+			"0.05 1 116.00 2.90 113.10"
+			if (sale.party_account_currency or "MXN") == "MXN"
+			else "0.05 1 116.00 58.00 58.00"
+		)
+		self.says(doc, self.entry(sale_row)["uuid"], f"USD {amounts}", "Tipo de cambio 1 Monto")
+		self.says(doc, f"Total pagado MXN {decimal(self.entry(row)['total_payment_amount']):,.2f}")
+
+	def test_a_payment_in_another_currency_tells_its_rate(self):
+		_sale_row, doc, row = self.settled()
+		body = json.loads(row.payload)
+		payment = body["complements"][0]["data"][0]
+		payment.update(currency="USD", exchange=18.4523)
+		payment["related_documents"][0]["exchange"] = 18.4523
+		self.set_row(row, payload=json.dumps(body), provider_total=5.42)
+		self.says(
+			doc,
+			"Moneda USD Tipo de cambio 18.4523 Monto 5.42 Monto total en MXN 100.01",
+			"MXN 18.4523 2 245.60 100.00 145.60",
+			"IVA 16 % base 4.67 0.75 Total pagado USD 5.42",
+		)
+
+	def test_the_time_of_issue_is_not_told_in_the_summer_time_of_the_payment(self):
+		_sale_row, doc, _row = self.settled()
+		self.connect(parameters={"time_zone": "America/Tijuana"})
+		self.addCleanup(self.connect, parameters={"time_zone": "America/Mexico_City"})
+		zone = mexico._zone(doc, {"complements": [{"data": [{"date": "2026-07-01T12:00:00-07:00"}]}]})
+		winter = datetime(2026, 12, 1, 12, tzinfo=ZoneInfo("UTC")).astimezone(zone)
+		self.assertEqual(winter.isoformat(), "2026-12-01T04:00:00-08:00")
+
+	def test_what_only_the_kept_xml_tells(self):
+		_sale_row, doc, row = self.settled()
+		self.says(doc, without=("No. de serie del CSD",))
+		content = (
+			'<?xml version="1.0" encoding="UTF-8"?><cfdi:Comprobante xmlns:cfdi="http://www.sat.gob.mx/cfd/4" '
+			'NoCertificado="30001000000500003416" LugarExpedicion="06000" Fecha="2026-11-20T10:11:12"/>'
+		)
+		file = save_file(f"{doc.name}-fiscal.xml", content.encode(), doc.doctype, doc.name, is_private=1)
+		self.set_row(row, xml=file.file_url)
+		self.says(
+			doc,
+			"No. de serie del CSD 30001000000500003416",
+			"Lugar de expedición 06000",
+			"Fecha de emisión 2026-11-20T10:11:12",
+		)
+
+	def test_what_is_not_issued_cannot_be_taken_for_a_cfdi(self):
+		heading = "ESTE DOCUMENTO NO ES UN CFDI"
+		sale, _row = self.credit_sale(items=[("CAFE-500", 1, 100.0)])
+		draft = sample.payment([(sale, 50)], submit=False)
+		frappe.db.commit()
+		self.is_nothing(draft, heading, "borrador")
+		self.says(draft, f"Pago {draft.name}", f"{sale.name} 50.00", "Total MXN 50.00")
+		doc, row = self.pay((sale, 116), run=False)
+		self.is_nothing(doc, heading, "pendiente de envío")
+		doc.reload()
+		doc.cancel()
+		frappe.db.commit()
+		self.is_nothing(doc, heading, "PAGO CANCELADO")
+		doc, row = self.pay((sale, 116), run=False)
+		self.set_row(row, status=lifecycle.REJECTED)
+		self.is_nothing(doc, heading, "rechazado")
+
+	def test_a_payment_that_needs_none(self):
+		sale, _row = self.credit_sale(items=[("CAFE-500", 1, 100.0)])
+		self.switch_off()
+		doc, row = self.pay((sale, 50))
+		self.assertIsNone(row)
+		self.is_nothing(doc, "ESTE DOCUMENTO NO ES UN CFDI", "sin comprobante fiscal")
+
+	def test_a_cancelled_one_says_so(self):
+		_sale_row, doc, row = self.settled()
+		self.emulator.options["cancellation"] = "accepted"
+		self.ask(row, "02", cancel_source=1)
+		row = self.step(row)
+		self.says(doc, f"CFDI CANCELADO {now_datetime():%d/%m/%Y}", row.fiscal_id, without=("VENTA",))
+
+	@unittest.skipIf(MISSING, f"not installed: {', '.join(MISSING)}")
+	def test_the_paper_read_back(self):
+		sale_row, doc, row = self.settled()
+		self.read_back(doc, row, row.fiscal_id, sale_row.fiscal_id, "245.60", "representación impresa")
+
+	@unittest.skipUnless(ON_BENCH and shutil.which("wkhtmltopdf"), "a bench with wkhtmltopdf makes such PDFs")
+	@unittest.skipIf(MISSING, f"not installed: {', '.join(MISSING)}")
+	def test_the_pdf_of_frappe(self):
+		_sale_row, doc, row = self.settled()
+		self.pdf_of_frappe(doc, row)
+
+
+class TestCFDIOfGlobalInvoices(MexicoCase, CFDICase):
+	def setUp(self):
+		super().setUp()
+		self.connect(parameters={"walk_in_sales": "Global Invoice"})
+		self.addCleanup(self.connect, parameters={"walk_in_sales": "One CFDI Each"})
+		self.day = getdate(add_days(nowdate(), -1))
+		# What other tests left of that day is none of this one's.
+		for doctype in ("POS Invoice", "Sales Invoice"):
+			frappe.db.set_value(
+				doctype,
+				{"fiscal_status": lifecycle.FOR_GLOBAL},
+				"fiscal_status",
+				None,
+				update_modified=False,
+			)
+		frappe.db.commit()
+
+	def collected(self, submit=True):
+		"""Two walk-in sales of yesterday, and the global invoice of them."""
+		sales = [
+			self.sell(posting_date=self.day, posting_time="09:30:00", items=items)[0]
+			for items in ([("CAFE-500", 3, 33.33), ("LIBRO-01", 1, 120.5)], [("AGUA-1L", 7, 18.57)])
+		]
+		doc = frappe.get_doc(
+			{
+				"doctype": global_invoices.DOCTYPE,
+				"company": sample.MEXICO.company,
+				"periodicity": "Day",
+				"day": self.day,
+			}
+		).insert()
+		doc.collect()
+		if submit:
+			doc.submit()
+		frappe.db.commit()
+		return sales, doc, dispatch.find(doc.doctype, doc.name)
+
+	def issued_global(self):
+		sales, doc, row = self.collected()
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		return sales, doc, row
+
+	def test_what_was_stamped_is_on_the_paper(self):
+		sales, doc, row = self.issued_global()
+		entry = self.entry(row)
+		self.says(
+			doc,
+			*self.seals(entry),
+			"Factura global (CFDI 4.0)",
+			"I - Ingreso",
+			"PUBLICO EN GENERAL",
+			"XAXX010101000",
+			"616 - Sin obligaciones fiscales",
+			"S01 - Sin efectos fiscales",
+			"Información global",
+			f"Periodicidad Diaria Meses {self.day:%m} - {MONTHS[self.day.month - 1]} Año {self.day:%Y}",
+			"01010101 1 ACT Actividad Venta",
+			*(sale.name for sale in sales),
+			"99.99",
+			"120.50",
+			"129.99",
+			"IVA Exento",
+			"IVA 16 % 36.80",
+			f"Total MXN {sum(decimal(sale.grand_total) for sale in sales):,.2f}",
+			"PUE - Pago en una sola exhibición",
+			doc.name,
+			without=("NO ES UN CFDI", "CANCELAD"),
+		)
+		self.shows_qr(doc, row)
+
+	def test_two_months(self):
+		_sales, doc, row = self.issued_global()
+		body = json.loads(row.payload)
+		body["global"] = {"periodicity": "two_months", "months": "13", "year": 2026}
+		self.set_row(row, payload=json.dumps(body))
+		self.says(doc, "Periodicidad Bimestral Meses 13 - Enero-Febrero Año 2026")
+
+	def test_what_is_not_issued_cannot_be_taken_for_a_cfdi(self):
+		heading = "ESTE DOCUMENTO NO ES UN CFDI"
+		sales, draft, _row = self.collected(submit=False)
+		self.is_nothing(draft, heading, "borrador")
+		self.says(draft, f"Factura global {draft.name}", *(sale.name for sale in sales))
+		draft.submit()
+		frappe.db.commit()
+		self.is_nothing(draft, heading, "pendiente de envío")
+		draft.cancel()
+		frappe.db.commit()
+		self.is_nothing(draft, heading, "FACTURA GLOBAL CANCELADA")
+
+	def test_a_cancelled_one_says_so(self):
+		_sales, doc, row = self.issued_global()
+		self.emulator.options["cancellation"] = "accepted"
+		self.ask(row, "02", cancel_source=1)
+		row = self.step(row)
+		self.says(doc, f"CFDI CANCELADO {now_datetime():%d/%m/%Y}", row.fiscal_id)
+
+	@unittest.skipIf(MISSING, f"not installed: {', '.join(MISSING)}")
+	def test_the_paper_read_back(self):
+		sales, doc, row = self.issued_global()
+		self.read_back(doc, row, row.fiscal_id, *(sale.name for sale in sales), "representación impresa")
+
+	@unittest.skipUnless(ON_BENCH and shutil.which("wkhtmltopdf"), "a bench with wkhtmltopdf makes such PDFs")
+	@unittest.skipIf(MISSING, f"not installed: {', '.join(MISSING)}")
+	def test_the_pdf_of_frappe(self):
+		_sales, doc, row = self.issued_global()
+		self.pdf_of_frappe(doc, row)
 
 
 class Cafe:
@@ -443,7 +748,7 @@ class Cafe:
 			f"Número {code['number']}",
 			row.fiscal_id,
 			f"Protocolo de autorización {row.authorization_number}",
-			f"Fecha de autorización {printing._local(row.authorized_at, dgi.ZONE):%d/%m/%Y %H:%M:%S}"
+			f"Fecha de autorización {common.local_time(row.authorized_at, dgi.ZONE):%d/%m/%Y %H:%M:%S}"
 			if row.authorized_at
 			else "",
 			"https://dgi-fep-test.mef.gob.pa:40001/Consultas/FacturasPorCUFE",
@@ -506,7 +811,7 @@ class CafeWithNotes(Cafe):
 		self.says(
 			note,
 			"Nota de Crédito referente a Factura Electrónica",
-			f"Factura de referencia Fecha {printing._local(row.issued_at, dgi.ZONE):%d/%m/%Y}",
+			f"Factura de referencia Fecha {common.local_time(row.issued_at, dgi.ZONE):%d/%m/%Y}",
 			row.fiscal_id,
 			noted.fiscal_id,
 		)
@@ -589,11 +894,11 @@ class TestCafeAludra(CafeWithNotes, AludraCase, PrintCase):
 	def test_the_issuer_is_told_as_it_was_signed(self):
 		doc, row = self.issue(customer=DISTRIBUTOR)
 		root = parse(row.payload)
-		issuer = root.find(f".//{printing._dgi('gEmis')}")
+		issuer = root.find(f".//{panama._dgi('gEmis')}")
 		self.says(
 			doc,
 			*(
-				printing._at(issuer, path)
+				panama._at(issuer, path)
 				for path in ("dNombEm", "gRucEmi/dRuc", "dDirecEm", "gUbiEm/dProv", "dTfnEm")
 			),
 		)

@@ -22,9 +22,8 @@ LANGUAGES = ("de", "es")
 NO_INTERFACE = ("sandbox", "tests", "browser", "benchmarks", "patches")
 """Folders whose texts no user of the Desk or the Point of Sale sees."""
 NO_INTERFACE_FILES = ("commands.py", "hooks.py", "sample.py", "testing.py")
-AUTHORITYS = "fiscal_print"
-"""The folder of what is printed in the authority's language, whatever the reader's is; printing.py feeds it."""
-AUTHORITYS_FILES = ("printing.py",)
+AUTHORITYS = ("fiscal_print", "printing")
+"""The folders of what is printed in the authority's language, whatever the reader's is."""
 
 EXEMPT = {
 	# Names of providers and authorities' things, the same in every language.
@@ -306,7 +305,7 @@ def collected() -> set[str]:
 	"""All strings of the app that users see."""
 	found = set()
 	for path in _files("*.py"):
-		if path.name not in (*NO_INTERFACE_FILES, *AUTHORITYS_FILES, "custom_fields.py"):
+		if path.name not in (*NO_INTERFACE_FILES, "custom_fields.py"):
 			found |= Module(path.read_text()).found
 	for path in _files("*.js"):
 		found |= Script(path.read_text()).found
@@ -323,7 +322,7 @@ def collected() -> set[str]:
 def _files(pattern: str) -> Iterator[Path]:
 	for path in sorted(APP.rglob(pattern)):
 		parts = path.relative_to(APP).parts
-		if not {*NO_INTERFACE, AUTHORITYS, "node_modules", "dist"} & set(parts) and not path.name.startswith(
+		if not {*NO_INTERFACE, *AUTHORITYS, "node_modules", "dist"} & set(parts) and not path.name.startswith(
 			"test_"
 		):
 			yield path
