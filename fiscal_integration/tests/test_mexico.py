@@ -540,11 +540,21 @@ class TestPayments(MexicoCase):
 	def test_an_advance_that_is_allocated_later_gets_its_document_then(self):
 		sale, _row = self.credit_sale(items=[("CAFE-500", 1, 100.0)])
 		doc = sample.payment([(sale, 116)], submit=False)
-		allocated, doc.references = doc.references, []
+		doc.set("references", [])
 		doc.submit()
 		frappe.db.commit()
 		self.assertIsNone(dispatch.find(doc.doctype, doc.name))
-		doc.references = allocated
+		doc.append(
+			"references",
+			{
+				"reference_doctype": sale.doctype,
+				"reference_name": sale.name,
+				"total_amount": 116,
+				"outstanding_amount": 116,
+				"allocated_amount": 116,
+				"exchange_rate": 1,
+			},
+		)
 		doc.flags.ignore_validate_update_after_submit = True
 		doc.save()
 		frappe.db.commit()
