@@ -249,6 +249,9 @@ class TestSales(AustriaCase):
 		self.sandbox.refuse()
 		_, row = self.sell()
 		self.run_job(row)
+		# What an earlier run of this on the same site has left is not of today.
+		old = {"creation": ("<", add_to_date(now_datetime(), hours=-40)), "status": ("in", lifecycle.DUE)}
+		frappe.db.set_value(dispatch.DOCTYPE, old, "creation", now_datetime(), update_modified=False)
 		frappe.db.delete("Notification Log")
 		alerts.outages()
 		self.assertEqual(frappe.db.count("Notification Log"), 0)

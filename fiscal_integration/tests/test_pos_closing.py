@@ -1,3 +1,5 @@
+import json
+
 import frappe
 from frappe.utils import now_datetime, nowdate
 
@@ -54,6 +56,32 @@ class TestPosClosing(FiscalTestCase):
 
 	def consolidated(self, doc):
 		return frappe.db.get_value("POS Invoice", doc.name, "consolidated_invoice")
+
+	def test_what_is_paid_after_the_closing_settles_the_sale_behind_it(self):
+		frappe.db.set_value("POS Profile", self.till, "allow_partial_payment", 1)
+		frappe.clear_document_cache("POS Profile", self.till)
+		sale, row = self.sell(
+			customer="Papelería del Centro SA de CV",
+			pos_profile=self.till,
+			items=[("CAFE-500", 1, 100.0)],
+			paid=[("Cash", 50)],
+		)
+		at_once, _own = dispatch.find_all(sale.doctype, sale.name)
+		row = self.run_job(row)
+		self.assertEqual(json.loads(row.payload)["payment_method"], "PPD")
+		self.assertEqual(self.run_job(at_once).status, lifecycle.ISSUED)
+		self.close_till()
+		merged = frappe.get_doc("Sales Invoice", self.consolidated(sale))
+		self.assertEqual(merged.outstanding_amount, 66)
+		payment = sample.payment([(merged, 66)])
+		frappe.db.commit()
+		paid = self.run_job(dispatch.find(payment.doctype, payment.name))
+		self.assertEqual(paid.status, lifecycle.ISSUED, paid.error_message)
+		(settled,) = json.loads(paid.payload)["complements"][0]["data"][0]["related_documents"]
+		self.assertEqual(
+			(settled["uuid"], settled["installment"], settled["last_balance"], settled["amount"]),
+			(row.fiscal_id, 2, 66, 66),
+		)
 
 	def test_consolidation_is_not_issued_again_and_does_not_undo_what_was(self):
 		issued_doc, row = self.sell(customer="Papelería del Centro SA de CV", pos_profile=self.till)
