@@ -185,4 +185,4 @@ def _keep(row) -> bool:
 def _next_try(row):
 	now = now_datetime()
 	age = int((now - get_datetime(row.status_since)).total_seconds())
-	return add_to_date(now, seconds=max(age, LEAST_WAIT)) if age < LAST_TRY else None
+	return add_to_date(now, seconds=max(3 * age, LEAST_WAIT)) if age < LAST_TRY else None
