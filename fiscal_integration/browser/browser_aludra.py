@@ -5,7 +5,7 @@ from pathlib import Path
 from playwright.sync_api import expect
 
 from fiscal_integration.browser.browser_panama import COMPANY, PanamaCase
-from fiscal_integration.browser.desk import URL, bench
+from fiscal_integration.browser.desk import address, bench
 from fiscal_integration.sandbox import p12
 
 
@@ -18,7 +18,10 @@ class TestAludra(PanamaCase):
 	@classmethod
 	def setUpClass(cls):
 		super().setUpClass()
-		bench("execute", "frappe.db.delete", "--args", repr(["Fiscal Certificate"]))
+		bench("frappe.db.delete", "Fiscal Certificate")
+		# Here all that wait are sent, which what other tests left behind is not to be.
+		waiting = {"status": "Queued"}
+		bench("frappe.db.set_value", "Fiscal Document", waiting, "status", "Withdrawn", update_modified=False)
 		cls.folder = tempfile.TemporaryDirectory()
 		cls.addClassCleanup(cls.folder.cleanup)
 		cls.file = Path(cls.folder.name, "certificate.p12")
@@ -30,18 +33,13 @@ class TestAludra(PanamaCase):
 		with self.page.expect_response(re.compile("initialize_certificate")):
 			self.page.locator(".modal.show .btn-primary:visible", has_text="Initialize").click()
 
-	def status(self, name):
-		return self.value("POS Invoice", name, "fiscal_status")
-
 	def test_1_a_certificate_is_initialized(self):
-		self.page.goto(f"{URL}/app/fiscal-certificate/new")
-		self.page.wait_for_load_state("networkidle")
+		self.open_form("Fiscal Certificate")
 		self.set(company=COMPANY)
 		self.save()
 		self.page.wait_for_url(re.compile("fiscal-certificate/CERT"))
 		self.page.get_by_role("button", name="Initialize").first.click()
-		expect(self.page.locator(".modal.show")).to_be_visible()
-		self.page.wait_for_timeout(600)
+		self.modal()
 		self.initialize(self.file, "wrong")
 		expect(self.page.locator(".fiscal-certificate-error")).to_contain_text("password does not match")
 		self.shot("certificate-wrong-password")
@@ -52,11 +50,10 @@ class TestAludra(PanamaCase):
 		self.initialize(self.file, p12.PASSWORD)
 		expect(self.page.locator(".fiscal-certificate .indicator-pill.green")).to_contain_text("days left")
 		expect(self.page.locator('[data-fieldname="ruc"]').first).to_contain_text(p12.RUC)
-		self.page.wait_for_timeout(800)
 		self.shot("certificate")
 
 	def test_2_the_settings(self):
-		self.connect()
+		self.enter_connection()
 		self.assertIn("✓ Connection successful", self.ping())
 
 	def test_3_a_sale_goes_at_once(self):
@@ -64,21 +61,21 @@ class TestAludra(PanamaCase):
 		type(self).invoice = name
 		code = self.value("POS Invoice", name, "fiscal_id")
 		self.open_tab("POS Invoice", name)
-		self.check_qr_on_screen(code)
-		self.check_pdf("POS Invoice", name, code)
+		self.check_qr(code)
+		self.check_pdf(code)
 
 	def test_4_sales_without_a_connection(self):
 		self.sandbox.refuse()
 		names = []
 		for _sale in range(2):
-			name = self.sale()
-			self.submit_in_desk("POS Invoice", name)
+			name = self.draft()
+			self.submit("POS Invoice", name)
 			self.until(lambda name=name: bool(self.value("POS Invoice", name, "fiscal_id")), True)
 			names.append(name)
 		type(self).offline = names
 		self.open_tab("POS Invoice", names[0])
 		expect(self.page.locator(".fiscal-view")).to_contain_text("not yet submitted")
-		self.check_qr_on_screen(self.value("POS Invoice", names[0], "fiscal_id"))
+		self.check_qr(self.value("POS Invoice", names[0], "fiscal_id"))
 		self.shot("aludra-offline")
 
 	def test_5_and_later_they_are_submitted_as_they_were_signed(self):
@@ -86,18 +83,17 @@ class TestAludra(PanamaCase):
 		self.sandbox.resume()
 		self.open_settings()
 		self.assertIn("✓ Connection successful", self.ping())
-		self.page.goto(f"{URL}/app/fiscal-document")
-		self.page.wait_for_load_state("networkidle")
+		self.page.goto(address("Fiscal Document"))
+		self.settle()
 		self.page.get_by_role("button", name="Pending", exact=True).click()
 		for name in self.offline:
 			expect(self.page.locator(".list-row-container", has_text=name).first).to_be_visible()
 		self.shot("aludra-pending")
-		self.page.locator(".menu-btn-group button:visible").first.click()
-		self.page.get_by_text("Send All Pending").first.click()
-		self.page.wait_for_timeout(700)
-		self.page.locator(".modal.show .btn-primary:visible").click()
+		self.menu("Send All Pending")
+		expect(self.modal()).to_contain_text("2 will be sent")
+		self.confirm()
 		for name in self.offline:
-			self.until(lambda name=name: self.status(name), "Issued", seconds=60)
+			self.becomes("Issued", name)
 		self.assertEqual([self.value("POS Invoice", name, "fiscal_id") for name in self.offline], codes)
 		ledger = [entry["uuid"] for entry in self.sandbox.ledger("aludra")]
 		self.assertEqual([code for code in ledger if code in codes], codes, "in the order of the sales")
@@ -108,13 +104,13 @@ class TestAludra(PanamaCase):
 			'[data-fieldname="parameters_html"] [data-fieldname="automatic_submission"] select'
 		).select_option("No")
 		self.save()
-		name = self.sale()
-		self.submit_in_desk("POS Invoice", name)
+		name = self.draft()
+		self.submit("POS Invoice", name)
 		self.until(lambda: bool(self.value("POS Invoice", name, "fiscal_id")), True)
-		self.assertEqual(self.status(name), "Queued")
+		self.assertEqual(self.value("POS Invoice", name, "fiscal_status"), "Queued")
 		self.open_tab("POS Invoice", name)
 		self.press("Ask the Provider")
-		self.until(lambda: self.status(name), "Issued")
+		self.becomes("Issued", name)
 
 	def test_9_no_answer_ever_held_the_secret_and_no_script_failed(self):
 		self.no_secret_and_no_script_error()

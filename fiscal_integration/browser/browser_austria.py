@@ -5,7 +5,7 @@ import unittest
 from playwright.sync_api import expect
 
 from fiscal_integration.browser.browser_panama import PanamaCase
-from fiscal_integration.browser.desk import URL, bench
+from fiscal_integration.browser.desk import SETTINGS, URL, bench
 from fiscal_integration.fiscal.austria import rksv
 from fiscal_integration.sandbox.reading import read_pdf
 
@@ -24,32 +24,20 @@ class TestAustria(PanamaCase):
 	@classmethod
 	def setUpClass(cls):
 		super().setUpClass()
-		bench(
-			"execute", "frappe.db.delete", "--args", repr(["Fiscal Point of Sale", {"company": cls.company}])
-		)
 		for field in ("authority_state", "signature_unit", "signature_unit_state"):
-			bench(
-				"execute",
-				"frappe.db.set_single_value",
-				"--args",
-				repr(["Fiscal Integration Settings", field, ""]),
-			)
+			bench("frappe.db.set_single_value", SETTINGS, field, "")
 
 	def next_step(self, key, **values):
 		"""Press a step's button, fill in what it asks, and return the state that it shows then."""
 		step = self.page.locator(f'.fiscal-step[data-step="{key}"]').first
 		step.locator(".fiscal-next").click()
 		if values:
+			dialog = self.modal()
 			for field, value in values.items():
-				self.page.locator(f'.modal.show [data-fieldname="{field}"] input').fill(value)
-			self.page.wait_for_timeout(500)
-			self.page.locator(".modal.show .btn-primary:visible").click()
-		self.page.wait_for_load_state("networkidle")
-		self.page.wait_for_timeout(900)
+				dialog.locator(f'[data-fieldname="{field}"] input').fill(value)
+			self.confirm()
+		self.settle()
 		return self.page.locator(f'.fiscal-step[data-step="{key}"] .indicator-pill').first.inner_text()
-
-	def status(self, name):
-		return self.value("POS Invoice", name, "fiscal_status")
 
 	def stamps(self, name):
 		row = self.value("POS Invoice", name, "fiscal_document")
@@ -57,14 +45,12 @@ class TestAustria(PanamaCase):
 		return {stamp["key"]: stamp["value"] for stamp in found["stamps"]}
 
 	def test_1_settings_and_a_till(self):
-		self.connect()
+		self.enter_connection()
 		self.assertIn("✓ Connection successful", self.ping())
-		self.page.goto(f"{URL}/app/fiscal-point-of-sale/new")
-		self.page.wait_for_load_state("networkidle")
+		self.open_form("Fiscal Point of Sale")
 		self.set(company=self.company)
 		self.set(pos_profile=TILL)
 		self.save()
-		self.page.wait_for_timeout(500)
 		type(self).till = self.page.evaluate("() => cur_frm.doc.name")
 
 	def test_2_from_nothing_to_initialized(self):
@@ -114,24 +100,8 @@ class TestAustria(PanamaCase):
 		self.assertEqual(found.register, stamps["cash_register_serial_number"])
 
 	def test_5_a_return(self):
-		self.page.goto(f"{URL}/app/pos-invoice/{self.invoice}")
-		self.page.wait_for_load_state("networkidle")
-		self.page.evaluate(
-			"""name => frappe.model.open_mapped_doc({source_name: name,
-				method: "erpnext.accounts.doctype.pos_invoice.pos_invoice.make_sales_return"})""",
-			self.invoice,
-		)
-		self.page.wait_for_url(re.compile("pos-invoice/new"))
-		self.page.wait_for_load_state("networkidle")
-		self.page.wait_for_timeout(1000)
-		self.page.locator(".page-actions .primary-action:visible", has_text="Save").click()
-		self.page.wait_for_load_state("networkidle")
-		self.page.wait_for_timeout(500)
-		self.page.locator(".page-actions .primary-action:visible", has_text="Submit").click()
-		self.page.locator(".modal.show .btn-primary:visible").click()
-		self.page.wait_for_timeout(1500)
-		note = self.page.evaluate("() => cur_frm.doc.name")
-		self.until(lambda: self.status(note), "Issued")
+		note = self.give_back("POS Invoice", self.invoice)
+		self.becomes("Issued", note)
 		self.assertEqual(self.stamps(note)["receipt_type"], "CANCELLATION")
 
 	def test_5_training_and_mixed_payments(self):
@@ -149,23 +119,17 @@ class TestAustria(PanamaCase):
 		self.train(0)
 
 	def train(self, value):
-		self.page.goto(f"{URL}/app/fiscal-point-of-sale/{self.till}")
-		self.page.wait_for_load_state("networkidle")
-		self.page.wait_for_timeout(600)
+		self.open_form("Fiscal Point of Sale", self.till)
 		self.set(training=value)
 		self.save()
-		self.page.wait_for_timeout(400)
 
 	def test_6_an_outage_in_the_middle_of_the_day(self):
 		self.sandbox.refuse()
-		name = self.sale()
-		self.submit_in_desk("POS Invoice", name)
-		row = None
-		for _attempt in range(40):
-			row = self.value("POS Invoice", name, "fiscal_document")
-			if row and self.value("Fiscal Document", row, "attempts"):
-				break
-			self.page.wait_for_timeout(500)
+		name = self.draft()
+		self.submit("POS Invoice", name)
+		self.until(lambda: bool(self.value("POS Invoice", name, "fiscal_document")), True)
+		row = self.value("POS Invoice", name, "fiscal_document")
+		self.until(lambda: bool(self.value("Fiscal Document", row, "attempts")), True)
 		self.page.goto(
 			f"{URL}/printview?doctype=POS%20Invoice&name={name}&format=RKSV%20Receipt&no_letterhead=1"
 		)
@@ -178,19 +142,13 @@ class TestAustria(PanamaCase):
 		self.assertIn("✓ Connection successful", self.ping())
 		self.open_tab("POS Invoice", name)
 		self.press("Ask the Provider")
-		self.until(lambda: self.status(name), "Issued", seconds=60)
+		self.becomes("Issued", name)
 
 	def test_7_the_archive_and_its_chain(self):
-		self.page.goto(f"{URL}/app/fiscal-point-of-sale/{self.till}")
-		self.page.wait_for_load_state("networkidle")
-		self.page.wait_for_timeout(800)
-		self.page.locator(".inner-group-button", has_text="Cash Register").first.locator(
-			"button"
-		).first.click()
-		self.page.get_by_text("Export Archive (DEP7)").first.click()
-		self.page.wait_for_timeout(700)
+		self.open_form("Fiscal Point of Sale", self.till)
+		self.press("Export Archive (DEP7)", group="Cash Register")
 		with self.page.expect_response(re.compile("export_archive")) as info:
-			self.page.locator(".modal.show .btn-primary:visible").click()
+			self.confirm()
 		url = info.value.json()["message"]
 		export = json.loads(self.context.request.get(URL + url).text())
 		self.assertEqual(rksv.check_export(export), [])
@@ -198,25 +156,17 @@ class TestAustria(PanamaCase):
 		self.assertEqual(len(export["Belege-Gruppe"][0]["Belege-kompakt"]), 6)
 
 	def test_8_what_fiskaly_makes_itself_and_the_end(self):
-		self.page.goto(f"{URL}/app/fiscal-point-of-sale/{self.till}")
-		self.page.wait_for_load_state("networkidle")
-		self.page.wait_for_timeout(800)
-		group = self.page.locator(".inner-group-button", has_text="Cash Register").first
-		group.locator("button").first.click()
-		self.page.get_by_text("Monthly and Yearly Receipts").first.click()
+		self.open_form("Fiscal Point of Sale", self.till)
+		self.press("Monthly and Yearly Receipts", group="Cash Register")
 		expect(self.page.locator(".fiscal-closings")).to_contain_text("INITIALIZATION")
-		self.page.wait_for_timeout(700)
-		self.page.evaluate("() => $('.modal.show').modal('hide')")
-		self.page.wait_for_timeout(500)
-		group.locator("button").first.click()
-		self.page.get_by_text("Take Out of Use").first.click()
-		self.page.wait_for_timeout(700)
-		expect(self.page.locator(".modal.show")).to_contain_text("cannot be undone")
+		self.close()
+		self.press("Take Out of Use", group="Cash Register")
+		expect(self.modal()).to_contain_text("cannot be undone")
 		self.shot("austria-decommission")
 		serial = self.value("Fiscal Point of Sale", self.till, "register_serial")
 		self.page.locator('.modal.show [data-fieldname="serial"] input').fill(serial)
-		self.page.locator(".modal.show .btn-primary:visible").click()
-		self.until(lambda: self.value("Fiscal Point of Sale", self.till, "register_state"), "DECOMMISSIONED")
+		self.confirm()
+		self.becomes("DECOMMISSIONED", self.till, "Fiscal Point of Sale", "register_state")
 
 	def test_9_no_answer_ever_held_the_secret_and_no_script_failed(self):
 		self.no_secret_and_no_script_error()

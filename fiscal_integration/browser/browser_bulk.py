@@ -3,7 +3,7 @@ import re
 
 from playwright.sync_api import expect
 
-from fiscal_integration.browser.desk import PATIENCE, URL, DeskCase, bench
+from fiscal_integration.browser.desk import PATIENCE, DeskCase, address
 
 GENERATE = "Generate Fiscal Documents"
 PASSWORD = "Caja-Registradora-77"
@@ -19,48 +19,28 @@ class TestBulk(DeskCase):
 		cls.connect(enabled=0)
 		# Other tests send as many at once as the provider bears.
 		cls.addClassCleanup(cls.connect, max_concurrent=0)
-		cls.names = json.loads(
-			bench("execute", "fiscal_integration.sample.sell", "--kwargs", "{'number': 7}")
-		)
-		cls.draft = bench("execute", "fiscal_integration.sample.draft")
+		cls.names = cls.sell(7)
+		cls.unfinished = cls.draft()
 		cls.connect(enabled=1)
 
 	@classmethod
 	def connect(cls, **values):
 		# One at a time, so that a batch can be watched.
-		values = {
-			"url": cls.sandbox.url("facturapi"),
-			"secret_key": cls.key,
-			"max_concurrent": 1,
-			"batch_enabled": 0,
-			**values,
-		}
-		bench("execute", "fiscal_integration.sample.connect", "--kwargs", repr(values))
+		super().connect(**{"max_concurrent": 1, "batch_enabled": 0, **values})
 
 	def open_list(self):
-		names = json.dumps(["in", [*self.names, self.draft]])
-		self.page.goto(f"{URL}/app/pos-invoice?name={names}")
+		names = json.dumps(["in", [*self.names, self.unfinished]])
+		self.page.goto(f"{address('POS Invoice')}?name={names}")
 		expect(self.page.locator(".list-row-container .list-row-checkbox")).to_have_count(8)
-		self.page.wait_for_load_state("networkidle")
-
-	def menu(self, label):
-		self.page.locator(".menu-btn-group button:visible").first.click()
-		self.page.locator(".menu-btn-group .dropdown-menu:visible").get_by_text(label, exact=True).click()
+		self.settle()
 
 	def preview(self):
-		shown = self.page.locator(".modal.show .fiscal-bulk-preview")
-		expect(shown).to_be_visible()
-		# Until the dialog has faded in.
-		self.page.wait_for_timeout(600)
-		return shown
+		return self.modal().locator(".fiscal-bulk-preview")
 
 	def test_1_ticked_rows_are_counted_before_anything_is_done(self):
 		self.open_list()
-		for name in (self.names[0], self.names[1], self.draft):
-			row = self.page.locator(".list-row-container", has_text=name).first
-			row.locator(".list-row-checkbox").first.check()
-		self.page.locator(".actions-btn-group button:visible").first.click()
-		self.page.locator(".actions-btn-group .dropdown-menu").get_by_text(GENERATE, exact=True).click()
+		self.tick([self.names[0], self.names[1], self.unfinished])
+		self.act(GENERATE)
 		shown = self.preview()
 		expect(shown).to_contain_text("3 selected. 2 will be sent.")
 		expect(shown).to_contain_text("2 have no fiscal document and get one.")
@@ -70,7 +50,8 @@ class TestBulk(DeskCase):
 		self.assertFalse(self.value("POS Invoice", self.names[0], "fiscal_document"))
 
 	def test_2_all_that_match_and_a_reload_in_the_middle(self):
-		self.sandbox.set_option("facturapi", latency=2.0)
+		# Longer than all that is to be seen of it while it runs.
+		self.sandbox.set_option("facturapi", latency=8.0)
 		self.sandbox.fault(
 			"facturapi", "status", match=f"{self.names[0]}.", status=400, code="invalid_request"
 		)
@@ -81,12 +62,11 @@ class TestBulk(DeskCase):
 		expect(shown.locator(".fiscal-bulk-left tr")).to_have_count(1)
 		self.shot("bulk-preview")
 		self.page.locator(".modal.show .btn-primary:visible", has_text="Send 7").click()
-		expect(self.page.locator("#alert-container, .desk-alert").first).to_contain_text("7 are on their way")
+		expect(self.page.locator(".desk-alert", has_text="7 are on their way")).to_be_visible()
 		strip = self.page.locator(".fiscal-bulk-strip", has_text="of 7 issued")
 		expect(strip).to_be_visible()
 		self.page.reload()
 		expect(strip).to_be_visible()
-		self.page.wait_for_timeout(500)
 		self.shot("bulk-list")
 		strip.locator("a").click()
 		progress = self.page.locator('.fiscal-batch-bar .fiscal-progress[data-status="Running"]')
@@ -99,8 +79,7 @@ class TestBulk(DeskCase):
 		expect(self.page.locator(".fiscal-batch-errors tbody tr")).to_have_count(1)
 		expect(self.page.locator(".fiscal-bulk-left")).to_contain_text("A draft: submit it first.")
 		expect(self.page.locator('[data-fieldname="summary"]')).to_contain_text("Issued: 6")
-		self.page.wait_for_load_state("networkidle")
-		self.page.wait_for_timeout(500)
+		self.settle()
 		self.shot("bulk-batch")
 		self.page.locator(".fiscal-batch-errors tbody a").click()
 		self.page.wait_for_url(re.compile("fiscal-document"))
@@ -114,11 +93,8 @@ class TestBulk(DeskCase):
 		expect(shown.locator(".fiscal-bulk-left")).to_contain_text("Issued already.")
 		self.page.locator(".modal.show .btn-primary:visible", has_text="Send 1").click()
 		for name in self.names:
-			self.until(lambda name=name: self.value("POS Invoice", name, "fiscal_status"), "Issued")
-		ledger = self.sandbox.ledger("facturapi")
-		for name in self.names:
-			issued = [entry for entry in ledger if entry["external_id"].startswith(f"{name}.")]
-			self.assertEqual(len(issued), 1, name)
+			self.becomes("Issued", name)
+			self.assertEqual(len(self.ledger_of(name)), 1, name)
 
 	def test_4_filters_by_fiscal_state(self):
 		self.open_list()
@@ -129,30 +105,20 @@ class TestBulk(DeskCase):
 			("Without Document", 0),
 			("All", 8),
 		):
-			group = self.page.locator(".inner-group-button", has_text="Fiscal").first
-			group.locator("button").first.click()
 			if label == "Error":
+				self.page.locator('.inner-group-button[data-label="Fiscal"] button').first.click()
 				self.shot("bulk-filters")
-			group.get_by_text(label, exact=True).click()
+			self.press(label)
 			expect(self.page.locator(".list-row-container .list-row-checkbox")).to_have_count(number)
 		expect(self.page.locator(".fiscal-status-pill.green")).to_have_count(7)
 
 	def test_5_who_has_not_the_role_is_not_offered_it_and_refused(self):
-		self.page.evaluate(
-			"""([email, password]) => frappe.db.exists("User", email).then((found) => found || frappe.db.insert({
-				doctype: "User", email, first_name: "Caja", send_welcome_email: 0, new_password: password,
-				roles: [{role: "Accounts User"}, {role: "Fiscal User"}]}))""",
-			[CASHIER, PASSWORD],
-		)
-		self.context.clear_cookies()
+		self.ensure_user(CASHIER, ["Accounts User", "Fiscal User"], PASSWORD)
+		self.log_in(CASHIER, PASSWORD)
 		page = self.page
-		page.goto(f"{URL}/login")
-		page.fill("#login_email", CASHIER)
-		page.fill("#login_password", PASSWORD)
-		page.click(".btn-login:visible")
-		page.wait_for_url(re.compile("/app"))
-		page.goto(f"{URL}/app/pos-invoice")
+		page.goto(address("POS Invoice"))
 		page.wait_for_selector(".list-row-container .list-row-checkbox")
+		self.settle()
 		# ERPNext's own entry is there, ours is not.
 		self.assertTrue(page.locator(".actions-btn-group .dropdown-menu", has_text="Make Merge Log").count())
 		self.assertEqual(page.get_by_text(GENERATE).count(), 0)

@@ -1,13 +1,9 @@
 import json
-import time
-import unittest
 
 import requests
 
-from fiscal_integration.browser.desk import BENCH, PASSWORD, SITE, URL, bench
-from fiscal_integration.sandbox import Sandbox
+from fiscal_integration.browser.desk import PASSWORD, SETTINGS, URL, SiteCase, bench
 
-SETTINGS = "Fiscal Integration Settings"
 USERS = {
 	"cashier": ["Accounts User"],
 	"user": ["Accounts User", "Fiscal User"],
@@ -18,44 +14,19 @@ SECRET = "Caja-Fuerte-7421"
 REFUSED = (403, 404, 417)
 
 
-@unittest.skipUnless(URL and SITE and BENCH, "needs a bench: make bench-test runs it")
-class TestRoles(unittest.TestCase):
+class TestRoles(SiteCase):
 	"""Who may do what, asked over HTTP as each of them. No browser is needed for it."""
 
 	@classmethod
 	def setUpClass(cls):
-		bench("execute", "fiscal_integration.sample.set_up_site")
-		bench("execute", "fiscal_integration.sample.set_others_aside")
-		cls.sandbox = Sandbox().start()
-		cls.addClassCleanup(cls.sandbox.stop)
-		cls.connect()
+		super().setUpClass()
+		cls.connect(enable_cancellation=1)
 		cls.sessions = {}
 		for name, roles in USERS.items():
 			email = f"{name}@roles.example.com"
-			bench(
-				"execute",
-				"fiscal_integration.sample.ensure_user",
-				"--kwargs",
-				repr({"email": email, "roles": roles, "password": SECRET}),
-			)
+			cls.ensure_user(email, roles, SECRET)
 			cls.sessions[name] = cls.log_in(email, SECRET)
 		cls.root = cls.log_in("Administrator", PASSWORD)
-
-	@classmethod
-	def connect(cls, **values):
-		bench(
-			"execute",
-			"fiscal_integration.sample.connect",
-			"--kwargs",
-			repr(
-				{
-					"url": cls.sandbox.url("facturapi"),
-					"secret_key": cls.sandbox.secret_key("facturapi"),
-					"enable_cancellation": 1,
-					**values,
-				}
-			),
-		)
 
 	@staticmethod
 	def log_in(user, password):
@@ -79,18 +50,15 @@ class TestRoles(unittest.TestCase):
 
 	def sold(self, who="cashier", **values):
 		"""A sale that `who` submits. Returns its name when it is issued or refused."""
-		name = bench("execute", "fiscal_integration.sample.draft", "--kwargs", repr(values))
+		name = self.draft(**values)
 		doc = self.ask("root", "GET", f"/api/resource/POS Invoice/{name}").json()["data"]
 		answer = self.ask(who, "POST", "/api/method/frappe.client.submit", data={"doc": json.dumps(doc)})
 		self.assertEqual(answer.status_code, 200, answer.text[-600:])
 		return name
 
 	def settled(self, name, status="Issued"):
-		for _attempt in range(60):
-			if self.value("POS Invoice", name, "fiscal_status") == status:
-				return self.value("POS Invoice", name, "fiscal_document")
-			time.sleep(0.5)
-		raise AssertionError(f"{name} is {self.value('POS Invoice', name, 'fiscal_status')}, not {status}")
+		self.becomes(status, name)
+		return self.value("POS Invoice", name, "fiscal_document")
 
 	def test_1_the_cashier_sells_and_sees_the_qr_and_nothing_else(self):
 		name = self.sold()
@@ -133,13 +101,12 @@ class TestRoles(unittest.TestCase):
 				self.assertEqual(self.do("cashier", method, **arguments).status_code, 403)
 
 	def test_2_the_cashier_sees_nothing_of_another_companys_sale(self):
-		bench("execute", "fiscal_integration.sample.set_up_panama")
-		other = bench("execute", "fiscal_integration.sample.draft", "--kwargs", repr({"panama": True}))
+		bench("fiscal_integration.sample.set_up_panama")
+		other = self.draft(panama=True)
 		bench(
-			"execute",
 			"fiscal_integration.sample.restrict",
-			"--kwargs",
-			repr({"user": "cashier@roles.example.com", "company": "Abarrotes La Esperanza"}),
+			user="cashier@roles.example.com",
+			company="Abarrotes La Esperanza",
 		)
 		path = f"/api/method/fiscal_integration.api.fiscal_view?doctype=POS Invoice&name={other}"
 		self.assertEqual(self.ask("cashier", "GET", path).status_code, 403)
@@ -171,7 +138,7 @@ class TestRoles(unittest.TestCase):
 		row = self.settled(name)
 		self.assertEqual(self.read("manager", SETTINGS, SETTINGS), 200)
 		shown = self.ask("manager", "GET", f"/api/resource/{SETTINGS}/{SETTINGS}").json()["data"]
-		self.assertNotIn(self.sandbox.secret_key("facturapi"), json.dumps(shown))
+		self.assertNotIn(self.key, json.dumps(shown))
 		changed = self.ask(
 			"manager", "PUT", f"/api/resource/{SETTINGS}/{SETTINGS}", data=json.dumps({"max_concurrent": 4})
 		)
@@ -180,11 +147,7 @@ class TestRoles(unittest.TestCase):
 		self.assertTrue(answer.json()["message"]["ok"], answer.text)
 		self.sandbox.set_option("facturapi", cancellation="accepted")
 		self.assertEqual(self.do("manager", "cancel", document=row, motive="03").status_code, 200)
-		for _attempt in range(60):
-			if self.value("POS Invoice", name, "fiscal_cancellation") == "Cancelled":
-				break
-			time.sleep(0.5)
-		self.assertEqual(self.value("POS Invoice", name, "fiscal_cancellation"), "Cancelled")
+		self.becomes("Cancelled", name, field="fiscal_cancellation")
 		# One that is issued is not sent again, whoever asks.
 		answer = self.do("manager", "send_bulk", filters=json.dumps({"name": row}))
 		self.assertEqual((answer.status_code, answer.json()["message"]["documents"]), (200, 0), answer.text)

@@ -16,43 +16,17 @@ class TestTab(DeskCase):
 	def setUpClass(cls):
 		super().setUpClass()
 		cls.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=URL)
-		bench(
-			"execute",
-			"fiscal_integration.sample.connect",
-			"--kwargs",
-			repr({"url": cls.sandbox.url("facturapi"), "secret_key": cls.key}),
-		)
-
-	def sell(self):
-		name = bench("execute", "fiscal_integration.sample.sell", "--kwargs", repr({"number": 1}))
-		return re.search(r'[^\[\]"\s]+', name).group()
-
-	def open_tab(self, name):
-		self.page.goto(f"{URL}/app/pos-invoice/{name}")
-		self.page.wait_for_selector(".fiscal-view", state="attached")
-		self.page.wait_for_load_state("networkidle")
-		self.page.get_by_role("tab", name="Fiscal", exact=True).click()
-		expect(self.page.locator(".fiscal-view")).to_be_visible()
+		cls.connect()
 
 	def offered(self):
 		return self.page.evaluate("() => cur_frm.fiscal_buttons")
 
-	def press(self, label):
-		self.page.locator(".inner-group-button", has_text="Fiscal").first.locator("button").first.click()
-		self.page.get_by_text(label, exact=True).first.click()
-
-	def rows(self, doctype, filters, fields):
-		return self.page.evaluate(
-			"([doctype, filters, fields]) => frappe.db.get_list(doctype, {filters, fields})",
-			[doctype, filters, fields],
-		)
-
 	def test_1_it_follows_without_touching_what_is_being_entered(self):
 		self.sandbox.fault("facturapi", "pending", after=600)
-		name = self.sell()
+		(name,) = self.sell()
 		type(self).invoice = name
-		self.until(lambda: self.value("POS Invoice", name, "fiscal_status"), "Pending")
-		self.open_tab(name)
+		self.becomes("Pending", name)
+		self.open_tab("POS Invoice", name)
 		pill = self.page.locator(".fiscal-view .indicator-pill").first
 		expect(pill).to_have_text("Pending")
 		expect(self.page.locator(".fiscal-next")).to_contain_text("asked again at")
@@ -73,7 +47,7 @@ class TestTab(DeskCase):
 		self.assertIn("Download Fiscal PDF", self.offered())
 
 	def test_2_the_id_is_copied(self):
-		self.open_tab(self.invoice)
+		self.open_tab("POS Invoice", self.invoice)
 		self.page.locator(".fiscal-copy").click()
 		expect(self.page.locator(".desk-alert", has_text="Copied")).to_be_visible()
 		self.assertEqual(
@@ -114,26 +88,21 @@ class TestTab(DeskCase):
 		}
 		names = ", ".join(columns)
 		bench(
-			"execute",
 			"frappe.db.sql",
-			"--args",
-			repr([f"replace into `tabEmail Account` ({names}) values %s", [list(columns.values())]]),
+			f"replace into `tabEmail Account` ({names}) values ({', '.join(['%s'] * len(columns))})",
+			list(columns.values()),
 		)
-		self.addCleanup(
-			bench, "execute", "frappe.db.delete", "--args", repr(["Email Account", {"name": ACCOUNT}])
-		)
-		self.open_tab(self.invoice)
+		self.addCleanup(bench, "frappe.db.delete", "Email Account", {"name": ACCOUNT})
+		self.open_tab("POS Invoice", self.invoice)
 		self.press("Send by E-mail")
-		field = self.page.locator('.modal.show [data-fieldname="recipients"] input')
-		field.fill(ADDRESS)
-		self.page.wait_for_timeout(500)
+		self.modal().locator('[data-fieldname="recipients"] input').fill(ADDRESS)
 		self.shot("fiscal-tab-mail")
-		self.page.locator(".modal.show .btn-primary:visible").click()
+		self.confirm()
 		expect(self.page.locator(".desk-alert", has_text=f"On its way to {ADDRESS}")).to_be_visible()
 		about = {"reference_doctype": "POS Invoice", "reference_name": self.invoice}
-		(kept,) = self.rows("Communication", about, ["recipients", "sent_or_received", "content"])
+		(kept,) = self.rows("Communication", about, "recipients", "sent_or_received", "content")
 		self.assertEqual((kept["recipients"], kept["sent_or_received"]), (ADDRESS, "Sent"))
-		(queued,) = self.rows("Email Queue", about, ["name", "attachments"])
+		(queued,) = self.rows("Email Queue", about, "attachments")
 		self.assertEqual(queued["attachments"].count("fid"), 2)
 		expect(self.page.locator(".timeline-item", has_text="fiscal document of").first).to_be_visible()
 		for kind in ("pdf", "xml"):
@@ -141,38 +110,27 @@ class TestTab(DeskCase):
 
 	def test_5_an_operator_puts_it_before_a_manager(self):
 		self.sandbox.fault("facturapi", "lost_after_commit")
-		name = self.sell()
-		self.until(lambda: self.value("POS Invoice", name, "fiscal_status"), "Unknown")
-		self.open_tab(name)
+		(name,) = self.sell()
+		self.becomes("Unknown", name)
+		self.open_tab("POS Invoice", name)
 		expect(self.page.locator(".fiscal-attempt").first).to_contain_text("no answer")
 		self.press("Send to Review")
-		self.page.locator('.modal.show [data-fieldname="reason"] textarea').fill("El cliente ya tiene otra")
-		self.page.locator(".modal.show .btn-primary:visible").click()
+		self.modal().locator('[data-fieldname="reason"] textarea').fill("El cliente ya tiene otra")
+		self.confirm()
 		pill = self.page.locator(".fiscal-view .indicator-pill").first
 		expect(pill).to_have_text("Needs Review")
 		expect(self.page.locator(".fiscal-todo")).to_contain_text("Ask the Provider")
 		expect(self.page.locator(".fiscal-error")).to_contain_text("El cliente ya tiene otra")
 		self.assertIn("Ask the Provider", self.offered())
 		self.assertFalse({"Send Again", "Take Over", "Send to Review"} & set(self.offered()))
-		(comment,) = self.rows(
-			"Comment", {"reference_name": name, "comment_type": "Comment"}, ["content", "comment_by"]
-		)
+		(comment,) = self.rows("Comment", {"reference_name": name, "comment_type": "Comment"}, "content")
 		self.assertIn("El cliente ya tiene otra", comment["content"])
 		self.page.locator(".modal.show").wait_for(state="detached")
 		expect(self.page.locator(".timeline-item", has_text="El cliente ya tiene otra")).to_be_visible()
 		self.shot("fiscal-tab-review")
 		self.press("Ask the Provider")
 		expect(pill).to_have_text("Issued")
-		self.assertEqual(
-			len(
-				[
-					entry
-					for entry in self.sandbox.ledger("facturapi")
-					if entry["external_id"].startswith(f"{name}.")
-				]
-			),
-			1,
-		)
+		self.assertEqual(len(self.ledger_of(name)), 1)
 
 	def test_9_no_answer_ever_held_the_secret_and_no_script_failed(self):
 		self.no_secret_and_no_script_error()

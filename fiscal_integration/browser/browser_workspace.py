@@ -1,11 +1,10 @@
-import json
 import re
 import time
 from contextlib import suppress
 
 from playwright.sync_api import TimeoutError, expect
 
-from fiscal_integration.browser.desk import URL, DeskCase, bench
+from fiscal_integration.browser.desk import SETTINGS, URL, DeskCase, address
 
 PAGE = "/app/fiscal-integration"
 COMPANY = "Abarrotes La Esperanza"
@@ -25,8 +24,8 @@ class TestWorkspace(DeskCase):
 		# As after installing, whatever other tests entered.
 		cls.call(
 			"frappe.client.set_value",
-			doctype="Fiscal Integration Settings",
-			name="Fiscal Integration Settings",
+			doctype=SETTINGS,
+			name=SETTINGS,
 			fieldname={"enabled": 0, "provider": "", "server_url": "", "company": "", "alert_recipients": ""},
 		)
 		cls.number = str(int(time.time()))
@@ -55,7 +54,7 @@ class TestWorkspace(DeskCase):
 
 	def open_workspace(self):
 		self.page.goto(URL + PAGE)
-		expect(self.page.locator(".number-widget-box .number")).to_have_count(6, timeout=20_000)
+		expect(self.page.locator(".number-widget-box .number")).to_have_count(6)
 
 	def card(self, label):
 		return self.page.locator(".number-widget-box", has=self.page.get_by_text(label, exact=True))
@@ -76,10 +75,7 @@ class TestWorkspace(DeskCase):
 		self.to_onboarding("Action Complete")
 
 	def to_onboarding(self, title):
-		dialog = self.page.locator(".modal.show", has_text=title)
-		expect(dialog).to_be_visible(timeout=15_000)
-		# Bootstrap ignores a wish to hide what is still fading in.
-		self.page.wait_for_timeout(600)
+		dialog = self.modal(title)
 		with self.page.expect_response(MARKED):
 			dialog.locator(".btn-primary:visible").first.click()
 		# Frappe comes back by a longer address of the same page.
@@ -88,58 +84,43 @@ class TestWorkspace(DeskCase):
 
 	def reload(self):
 		"""Frappe keeps what it did when a step's message closed, and would do it again when the next one does."""
-		self.page.wait_for_load_state("networkidle")
+		self.settle()
 		self.page.goto(URL + PAGE)
 
 	def look(self, title, button):
 		"""A step that only opens a page, which Frappe marks as done at once; its message may have gone already."""
 		with self.page.expect_response(MARKED):
 			self.step(title, button)
-		self.page.wait_for_load_state("networkidle")
-		self.close_message()
-
-	def close_message(self):
-		"""Whatever message is open, or still on its way; it can be hidden only once it has faded in."""
-
-		def left():
-			self.page.evaluate("() => $('.modal.show').modal('hide')")
-			return self.page.locator(".modal.show").count()
-
+		self.settle()
 		with suppress(TimeoutError):
 			self.page.wait_for_selector(".modal.show", timeout=4000)
-		self.page.wait_for_timeout(700)
-		self.until(left, 0)
-
-	def settings_form(self):
-		self.page.wait_for_selector(".fiscal-status")
-		self.page.wait_for_load_state("networkidle")
+			self.close()
 
 	def test_1_from_nothing_to_the_first_document(self):
 		self.open_workspace()
 		self.shot("workspace-onboarding")
 		self.step("Connect to a Provider", "Open the Settings")
-		self.settings_form()
+		self.connection_form(SETTINGS)
 		self.set(company=COMPANY)
 		self.page.select_option('[data-fieldname="provider"] select', "facturapi")
-		self.page.wait_for_timeout(500)
+		self.settle()
 		self.set(server_url=self.sandbox.url("facturapi"))
 		self.page.fill('[data-fieldname="secret_key"] input', self.key)
-		self.parameter("issuing_postal_code").fill("44100")
-		self.parameter("issuing_postal_code").press("Tab")
+		self.fill("issuing_postal_code", "44100")
 		self.go_on()
 
 		self.look("Ping Server", "Open the Settings")
-		self.settings_form()
+		self.connection_form(SETTINGS)
 		self.assertIn("Connection successful", self.ping())
 		self.page.goto(URL + PAGE)
 
 		self.step("Enable the Integration", "Open the Settings")
-		self.settings_form()
+		self.connection_form(SETTINGS)
 		self.page.locator('[data-fieldname="enabled"] input').first.check()
 		self.go_on()
 
 		self.look("Complete the Company", "Open the Companies")
-		self.page.goto(f"{URL}/app/company/{COMPANY}")
+		self.page.goto(address("Company", COMPANY))
 		expect(self.page.locator('[data-fieldname="tax_id"] input').first).not_to_have_value("")
 		self.page.goto(URL + PAGE)
 
@@ -158,42 +139,28 @@ class TestWorkspace(DeskCase):
 		self.set(company=COMPANY, customer=customer)
 		self.fill_invoice(item)
 		self.page.keyboard.press("Control+s")
-		expect(self.page.locator(".modal.show", has_text="Document Saved")).to_be_visible(timeout=15_000)
-		self.close_message()
-		self.page.locator(".page-actions .primary-action:visible", has_text="Submit").click()
-		self.page.locator(".modal.show .btn-primary:visible").click()
+		self.modal("Document Saved")
+		self.close()
+		self.primary("Submit").click()
+		self.confirm()
 		self.to_onboarding("Action Complete")
 
 		self.look("See Its Fiscal Document", "Open the Fiscal Documents")
 		row = self.page.locator(".list-row-container .list-row").first
-		(found,) = self.call(
-			"frappe.client.get_list",
-			doctype="Fiscal Document",
-			fields=["name", "reference_name"],
-			order_by="creation desc",
-			limit_page_length=1,
-		)
-		self.until(lambda: self.value("Fiscal Document", found["name"], "status"), "Issued")
+		found = self.rows(
+			"Fiscal Document", {"reference_doctype": "Sales Invoice"}, "name", "reference_name"
+		)[0]
+		self.becomes("Issued", found["name"], "Fiscal Document", "status")
 		self.page.reload()
 		expect(row).to_contain_text("Issued")
-		(issued,) = [
-			entry
-			for entry in self.sandbox.ledger("facturapi")
-			if entry["external_id"].startswith(found["reference_name"] + ".")
-		]
+		(issued,) = self.ledger_of(found["reference_name"])
 		self.assertEqual(self.value("Fiscal Document", found["name"], "fiscal_id"), issued["uuid"])
 
 		self.page.goto(URL + PAGE)
 		self.step("Say Who Is Told", "Open the Settings")
-		self.settings_form()
+		self.connection_form(SETTINGS)
 		self.set(alert_recipients="finance@example.com")
 		self.go_on()
-
-	def form(self, doctype):
-		self.page.wait_for_function(
-			"doctype => cur_frm && cur_frm.doctype === doctype && cur_frm.is_new()", arg=doctype
-		)
-		self.page.wait_for_load_state("networkidle")
 
 	def fill_invoice(self, item):
 		"""The item, its tax and the payment, as the step tells."""
@@ -207,7 +174,7 @@ class TestWorkspace(DeskCase):
 			}""",
 			item,
 		)
-		self.page.wait_for_load_state("networkidle")
+		self.settle()
 
 	# -- what it shows --------------------------------------------------------------------------------------
 
@@ -216,8 +183,8 @@ class TestWorkspace(DeskCase):
 		expect(self.page.locator(".onboarding-widget-box")).to_have_count(0)
 		issued = int(self.shown("Issued Today"))
 		self.assertGreater(issued, 0)
-		(name,) = json.loads(bench("execute", "fiscal_integration.sample.sell"))
-		self.until(lambda: self.value("POS Invoice", name, "fiscal_status"), "Issued")
+		(name,) = self.sell()
+		self.becomes("Issued", name)
 		self.open_workspace()
 		self.assertEqual(int(self.shown("Issued Today")), issued + 1)
 		self.assertEqual(int(self.shown("Waiting")), self.count(status=["in", WAITING]))
@@ -226,8 +193,7 @@ class TestWorkspace(DeskCase):
 	def test_3_the_charts_are_drawn(self):
 		for chart, part in (("Issued per Day", ".bar"), ("Errors by Code", "path")):
 			widget = self.page.locator(".dashboard-widget-box", has_text=chart)
-			expect(widget.locator(f"svg.frappe-chart {part}").first).to_be_attached(timeout=15_000)
-		self.page.wait_for_timeout(1000)
+			expect(widget.locator(f"svg.frappe-chart {part}").first).to_be_attached()
 		self.shot("workspace-page")
 
 	def test_4_a_click_on_a_card_opens_what_it_counts(self):

@@ -25,17 +25,21 @@ Object.assign(fiscal_integration.view, {
 
 	html(view) {
 		const escape = frappe.utils.escape_html;
+		const cancelled = view.cancellation && view.cancellation.status === "Cancelled";
 		const lines = [
-			`<span class="indicator-pill ${view.colour}">${__(view.status)}</span>`,
-			`<p class="text-muted mt-2">${escape(view.meaning)}</p>`,
+			// What is cancelled was issued too, but is no legal document any more.
+			cancelled
+				? this.cancellation(view)
+				: `<span class="indicator-pill ${view.colour}">${__(view.status)}</span>
+					<p class="text-muted mt-2">${escape(view.meaning)}</p>`,
 			this.id(view),
 		];
 		if (view.needs_attention) {
 			const places = (view.places || [])
 				.filter(([doctype]) => !cur_frm || cur_frm.doctype !== doctype)
 				.map(([doctype, name]) => {
-					const link = frappe.utils.get_form_link(doctype, name, true, escape(name));
-					return `${__(doctype)}: ${link}`;
+					const route = frappe.utils.get_form_link(doctype, name);
+					return `${__(doctype)}: <a href="${route}" style="text-decoration: underline">${escape(name)}</a>`;
 				});
 			lines.push(
 				`<p class="fiscal-todo"><b>${escape(view.todo)}</b><br>
@@ -72,20 +76,23 @@ Object.assign(fiscal_integration.view, {
 			);
 			lines.push(`<table class="fiscal-stamps text-muted small">${rows.join("")}</table>`);
 		}
-		if (view.cancellation) {
-			const { status, colour, meaning, todo, message } = view.cancellation;
-			lines.push(
-				`<p class="fiscal-cancellation"><span class="indicator-pill ${colour}">${__("Cancellation")}: ${__(
-					status
-				)}</span><br>${escape(meaning)} <b>${escape(todo)}</b>${
-					message ? `<br><span class="text-muted">${escape(message)}</span>` : ""
-				}</p>`
-			);
-		}
+		if (view.cancellation && !cancelled) lines.push(this.cancellation(view));
 		const next = this.next(view);
 		if (next) lines.push(`<p class="text-muted fiscal-next">${next}</p>`);
 		lines.push(this.payments(view), this.timeline(view));
 		return `<div class="fiscal-view">${lines.join("")}</div>`;
+	},
+
+	cancellation(view) {
+		const escape = frappe.utils.escape_html;
+		const { status, colour, meaning, todo, message } = view.cancellation;
+		// Once the document is cancelled here too, nothing is left to do.
+		const left = status === "Cancelled" && view.docstatus === 2 ? "" : todo;
+		return `<p class="fiscal-cancellation"><span class="indicator-pill ${colour}">${__("Cancellation")}: ${__(
+			status
+		)}</span><br>${escape(meaning)} <b>${escape(left)}</b>${
+			message ? `<br><span class="text-muted">${escape(message)}</span>` : ""
+		}</p>`;
 	},
 
 	// The little that a till has room for.
