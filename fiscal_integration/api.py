@@ -164,6 +164,7 @@ def fiscal_view(doctype: str, name: str) -> dict:
 	issued = row.status == lifecycle.ISSUED
 	reviewed = by_hand.reviewed_from(row)
 	shown = dispatch.shows_qr(row)
+	valid = shown and row.cancellation_status != lifecycle.CANCELLED
 	state = lifecycle.STATES[row.status]
 	return {
 		"name": row.name,
@@ -176,8 +177,8 @@ def fiscal_view(doctype: str, name: str) -> dict:
 		else _(state.meaning),
 		"todo": _review_todo(reviewed) if reviewed else _(state.todo),
 		"fiscal_id": row.fiscal_id,
-		"qr_value": row.qr_value if shown else None,
-		"qr_image": qr_image(row) if shown else None,
+		"qr_value": row.qr_value if valid else None,
+		"qr_image": qr_image(row) if valid else None,
 		"authorized_at": row.authorized_at,
 		"attempts": row.attempts,
 		"next_attempt": row.next_attempt if state.due else None,

@@ -363,6 +363,8 @@ def till_to_invoice(doc, payment_code=lambda mode: "", lock: bool = False, *, pu
 def told_of(row) -> list[dict]:
 	"""The documents of the payments of a sale (its Fiscal Document `row`) that are in force or to come, in their
 	order: `payment` is how people know it."""
+	if row.purpose != mapping.ISSUE:
+		return []
 	installments = {other.name: (entry, other) for entry, other in _payments_of(row.name, lock=False)}
 	till = {
 		"reference_doctype": row.reference_doctype,

@@ -9,7 +9,9 @@ from werkzeug.wrappers import Response
 
 from fiscal_integration import dispatch, files, sources
 
-DOCTYPES = {frappe.scrub(doctype).replace("_", "-"): doctype for doctype in sources.SOURCES}
+DOCTYPES = {
+	frappe.scrub(doctype).replace("_", "-"): doctype for doctype in (*sources.SOURCES, dispatch.DOCTYPE)
+}
 ROUTE = re.compile(
 	rf"^/?(?P<doctype>{'|'.join(DOCTYPES)})/(?P<name>.+)/fiscal/(?P<kind>{'|'.join(files.KINDS)})/?$"
 )

@@ -46,6 +46,7 @@ class TestFinance(DeskCase):
 		card.locator(".number").click()
 		row = self.page.locator(".list-row-container", has_text=self.invoice)
 		expect(row).to_contain_text("Rejected")
+		expect(row.locator(".fiscal-why")).to_contain_text("El RFC no está en la lista")
 		self.settle()
 		self.shot("finance-errors")
 		row.locator(".list-subject a").first.click()
@@ -58,7 +59,7 @@ class TestFinance(DeskCase):
 		expect(view).to_contain_text("refused the data: correct them, then send again")
 		expect(view.locator(".fiscal-todo")).to_contain_text("Correct what the error names, then Send Again.")
 		expect(view.locator(".fiscal-error")).to_contain_text(
-			"El RFC no está en la lista de inscritos del SAT"
+			"Tax ID of the Customer: El RFC no está en la lista de inscritos del SAT"
 		)
 		expect(view.locator(".fiscal-places")).to_contain_text(f"Sales Invoice: {self.invoice}")
 		self.shot("finance-refused")

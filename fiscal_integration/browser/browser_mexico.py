@@ -79,6 +79,27 @@ class TestMexico(DeskCase):
 		self.ask("02", with_source=True)
 		self.becomes(2, payment, "Payment Entry", "docstatus")
 
+	def test_3_what_was_paid_at_once_is_told_too(self):
+		sale = self.issued(customer=BUSINESS, paid=[["Cash", 50]])
+
+		def payments():
+			filters = {"reference_name": sale, "purpose": "Payment 1"}
+			return self.rows("Fiscal Document", filters, "name", "status", "fiscal_id")
+
+		self.until(lambda: [row["status"] for row in payments()], ["Issued"])
+		(payment,) = payments()
+		self.open_tab("Sales Invoice", sale)
+		told = self.page.locator(".fiscal-payment")
+		for words in ("Installment 1", "50.00", "Issued"):
+			expect(told).to_contain_text(words)
+		told.scroll_into_view_if_needed()
+		self.shot("payments-told")
+		told.locator("a").click()
+		self.form("Fiscal Document", payment["name"])
+		expect(self.page.locator(".fiscal-view:visible code")).to_have_text(payment["fiscal_id"])
+		self.assertIn(payment["name"], self.fetch("Download Fiscal PDF"))
+		self.shot("payment-document")
+
 	def test_4_the_global_invoice(self):
 		self.connect(parameters={"walk_in_sales": "Global Invoice"})
 		self.addCleanup(self.connect, parameters={"walk_in_sales": "One CFDI Each"})

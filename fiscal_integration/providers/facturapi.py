@@ -65,6 +65,18 @@ STATUSES = {
 }
 
 # mexico.md 1.8: these mean that a document exists or is being made; it has to be fetched, not sent again.
+GENERIC = "invalid_request"
+FIELD_NAMES = {
+	"customer.tax_id": say("Tax ID of the Customer"),
+	"customer.legal_name": say("Legal Name"),
+	"customer.tax_system": say("Tax Regime"),
+	"customer.address.zip": say("Fiscal Postal Code"),
+	"customer.email": say("E-mail of the Customer"),
+	"payment_form": say("Mode of Payment"),
+	"use": say("Use of the Document"),
+	"date": say("Posting Date"),
+}
+"""What an error answer names, as the Desk does."""
 DUPLICATE_CODES = frozenset(
 	("idempotency_key_in_use", "invoice_already_stamped", "stamping_in_progress", "conflict")
 )
@@ -913,6 +925,25 @@ def instant(text) -> datetime | None:
 	return parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)
 
 
+def _in_words(message: str, problems: tuple[Problem, ...]) -> str:
+	"""What Facturapi says, with the fields that it names as people know them; once, where it says it twice."""
+	lines = [
+		say("{0}: {1}", _label(problem.field), problem.message) if problem.field else problem.message
+		for problem in problems
+		if problem.message
+	]
+	if message and message not in [problem.message for problem in problems]:
+		lines.insert(0, message)
+	return say("\n".join(f"{{{number}}}" for number in range(len(lines))), *lines)
+
+
+def _label(path: str) -> str:
+	"""A field of the request as people know it; one of a line with its number."""
+	if row := re.match(r"items?[.\[](\d+)\]?[.]?", path):
+		return say("Row {0}", int(row[1]) + 1)
+	return FIELD_NAMES.get(path, path)
+
+
 def failure_of(answer: Response, issuing: bool) -> Failure:
 	"""The class of an error answer (1.8). Bodies may lack the code, or be no JSON at all."""
 	body = answer.json() or {}
@@ -923,10 +954,9 @@ def failure_of(answer: Response, issuing: bool) -> Failure:
 		for entry in body.get("errors") or ()
 		if isinstance(entry, dict)
 	)
-	detail = "; ".join(
-		f"{problem.field}: {problem.message}" if problem.field else problem.message for problem in problems
-	)
-	text = " ".join(part for part in (message, f"({detail})" if detail and detail != message else "") if part)
+	if code == GENERIC and problems and problems[0].code:
+		code = problems[0].code
+	text = _in_words(message, problems)
 
 	if answer.status == 401:
 		return Failure(

@@ -21,6 +21,7 @@ from fiscal_integration.fiscal.invoice import (
 from fiscal_integration.fiscal.mexico.cfdi import legal_name
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.remote import RemoteStatus
+from fiscal_integration.fiscal.words import translated
 from fiscal_integration.providers.base import PRODUCTION, TEST, Connection, Held
 from fiscal_integration.providers.facturapi import Facturapi
 from fiscal_integration.providers.http import AnswerLost, NotSent, Response
@@ -424,8 +425,18 @@ class TestIssue(unittest.TestCase):
 			"errors": [{"message": "El RFC no existe", "code": "CFDI40143", "path": "customer.tax_id"}],
 		}
 		failure = self.issue((400, body)).failure
-		self.assertIn("Datos inválidos", failure.message)
-		self.assertIn("customer.tax_id: El RFC no existe", failure.message)
+		self.assertEqual(failure.message, "Datos inválidos\nTax ID of the Customer: El RFC no existe")
+		self.assertEqual(failure.code, "CFDI40143")
+		# Said once where Facturapi says it twice, and in the reader's language where that is ours to choose.
+		body["message"] = "El RFC no existe"
+		failure = self.issue((400, body)).failure
+		words = {"Tax ID of the Customer": "RFC del cliente"}
+		self.assertEqual(
+			translated(failure.message, lambda text: words.get(text, text)),
+			"RFC del cliente: El RFC no existe",
+		)
+		body["errors"] = [{"message": "Falta", "path": "items[2].product.product_key"}, {"message": "y más"}]
+		self.assertEqual(self.issue((400, body)).failure.message, "El RFC no existe\nRow 3: Falta\ny más")
 
 	def test_retry_after(self):
 		failure = self.issue((429, {}, {"retry-after": "17"})).failure

@@ -22,6 +22,7 @@ from fiscal_integration.fiscal.money import decimal
 from fiscal_integration.fiscal_integration.report.fiscal_reconciliation import (
 	fiscal_reconciliation as reconciliation,
 )
+from fiscal_integration.pdf_route import FiscalFile
 from fiscal_integration.sandbox.facturapi import FacturapiEmulator
 from fiscal_integration.testing import FiscalTestCase
 
@@ -614,6 +615,8 @@ class TestPaidAtTheTill(MexicoCase):
 				self.assertEqual(shown, (row.name, row.fiscal_id))
 				self.assertTrue(dispatch.is_projected(paid))
 				self.assertEqual(api.fiscal_view(dispatch.DOCTYPE, paid.name)["fiscal_id"], paid.fiscal_id)
+				path = api.fetch_file(dispatch.DOCTYPE, paid.name, "xml")
+				self.assertIn(paid.fiscal_id, FiscalFile(path).render().get_data(as_text=True))
 
 	def test_what_comes_later_counts_on(self):
 		sale, row, (paid,) = self.sell_partly("Sales Invoice")

@@ -1,6 +1,17 @@
 // The dead letters as one list, and sending many again.
 frappe.listview_settings["Fiscal Document"] = {
-	add_fields: ["status"],
+	add_fields: ["status", "error_message"],
+	hide_name_column: true,
+
+	formatters: {
+		// What has no id says why.
+		fiscal_id(value, _df, doc) {
+			const why = ["Rejected", "Failed", "Needs Review"].includes(doc.status) && doc.error_message;
+			return why
+				? `<span class="text-danger fiscal-why">${frappe.utils.escape_html(why.split("\n")[0])}</span>`
+				: frappe.utils.escape_html(value || "");
+		},
+	},
 
 	onload(listview) {
 		const show = (statuses) =>
