@@ -289,7 +289,7 @@ def _may_have_changed(doctype, row) -> bool:
 
 def _stands_for_itself(doctype, row, parts) -> bool:
 	invoice = _light(doctype, row)
-	# A consolidated invoice is asked a consolidated invoice what its rows stand for.
+	# A consolidated invoice is asked what its rows stand for.
 	invoice.__dict__["items"] = parts
 	return mapping.is_sale(invoice)
 

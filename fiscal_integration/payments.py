@@ -209,21 +209,27 @@ def _settlements(doc, provider, company_currency, lock):
 			left -= amount * rate
 			share = amount * rate * received
 			paid_currency = doc.paid_to_account_currency or company_currency
-			yield Settlement(
-				row.reference_doctype,
-				row.reference_name,
-				document=row.name,
-				fiscal_id=row.fiscal_id,
-				amount=amount,
-				last_balance=quantize(balance),
-				installment=payments + 1,
-				currency=row.currency,
-				exchange_rate=Decimal(1)
-				if paid_currency == row.currency
-				else quantize(amount / share, EXCHANGE_DIGITS),
-				total=quantize(decimal(row.total)),
-				payload=row.payload or "",
+			rate_told = (
+				Decimal(1) if paid_currency == row.currency else quantize(amount / share, EXCHANGE_DIGITS)
 			)
+			yield _settlement(row, amount, balance, payments, rate_told)
+
+
+def _settlement(row, amount: Decimal, balance: Decimal, earlier: int, exchange_rate=Decimal(1)) -> Settlement:
+	"""What a payment settles of the sale whose Fiscal Document is `row`, after so many `earlier` ones."""
+	return Settlement(
+		row.reference_doctype,
+		row.reference_name,
+		document=row.name,
+		fiscal_id=row.fiscal_id,
+		amount=amount,
+		last_balance=quantize(balance),
+		installment=earlier + 1,
+		currency=row.currency,
+		exchange_rate=exchange_rate,
+		total=quantize(decimal(row.total)),
+		payload=row.payload or "",
+	)
 
 
 def _earlier(sale, own: tuple[str, str, str], lock: bool) -> tuple[Decimal, int, tuple[str, str] | None]:
@@ -325,20 +331,7 @@ def till_to_invoice(doc, payment_code=lambda mode: "", lock: bool = False, *, pu
 		if _awaited(row) or awaited:
 			settles = (Settlement(doc.doctype, doc.name, awaited=True),)
 		elif amount >= CENT:
-			settles = (
-				Settlement(
-					doc.doctype,
-					doc.name,
-					document=row.name,
-					fiscal_id=row.fiscal_id,
-					amount=amount,
-					last_balance=quantize(balance),
-					installment=number + 1,
-					currency=row.currency,
-					total=quantize(decimal(row.total)),
-					payload=row.payload or "",
-				),
-			)
+			settles = (_settlement(row, amount, balance, number),)
 	total = quantize(sum((entry.amount for entry in settles), ZERO))
 	return Invoice(
 		doctype=doc.doctype,

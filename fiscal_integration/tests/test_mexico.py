@@ -707,7 +707,7 @@ class TestPaidAtTheTill(MexicoCase):
 		self.assertEqual(self.run_job(paid).status, lifecycle.ISSUED)
 
 
-class TestGlobalInvoice(MexicoCase):
+class GlobalCase(MexicoCase):
 	def setUp(self):
 		super().setUp()
 		self.connect(parameters={"walk_in_sales": "Global Invoice"})
@@ -745,6 +745,8 @@ class TestGlobalInvoice(MexicoCase):
 		frappe.db.commit()
 		return doc
 
+
+class TestGlobalInvoice(GlobalCase):
 	def shown(self, sale):
 		return frappe.db.get_value(sale.doctype, sale.name, ["fiscal_status", "fiscal_id"])
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import frappe
-from frappe.utils import add_days, getdate, now_datetime, nowdate
+from frappe.utils import now_datetime
 from frappe.utils.file_manager import save_file
 from jinja2 import PackageLoader, PrefixLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
@@ -34,7 +34,7 @@ from fiscal_integration.sandbox.facturapi import ISSUER
 from fiscal_integration.testing import FiscalTestCase
 from fiscal_integration.tests.test_aludra import AludraCase
 from fiscal_integration.tests.test_austria import AustriaCase
-from fiscal_integration.tests.test_mexico import MexicoCase
+from fiscal_integration.tests.test_mexico import GlobalCase, MexicoCase
 
 ON_BENCH = bool(importlib.util.find_spec("frappe.www"))
 PROGRAMS = ("chromium", "pdfinfo", "pdftotext", "pdftoppm", "zbarimg")
@@ -623,41 +623,14 @@ class TestCFDIOfPayments(MexicoCase, CFDICase):
 		self.pdf_of_frappe(doc, row)
 
 
-class TestCFDIOfGlobalInvoices(MexicoCase, CFDICase):
-	def setUp(self):
-		super().setUp()
-		self.connect(parameters={"walk_in_sales": "Global Invoice"})
-		self.addCleanup(self.connect, parameters={"walk_in_sales": "One CFDI Each"})
-		self.day = getdate(add_days(nowdate(), -1))
-		# What other tests left of that day is none of this one's.
-		for doctype in ("POS Invoice", "Sales Invoice"):
-			frappe.db.set_value(
-				doctype,
-				{"fiscal_status": lifecycle.FOR_GLOBAL},
-				"fiscal_status",
-				None,
-				update_modified=False,
-			)
-		frappe.db.commit()
-
+class TestCFDIOfGlobalInvoices(GlobalCase, CFDICase):
 	def collected(self, submit=True):
 		"""Two walk-in sales of yesterday, and the global invoice of them."""
 		sales = [
 			self.sell(posting_date=self.day, posting_time="09:30:00", items=items)[0]
 			for items in ([("CAFE-500", 3, 33.33), ("LIBRO-01", 1, 120.5)], [("AGUA-1L", 7, 18.57)])
 		]
-		doc = frappe.get_doc(
-			{
-				"doctype": global_invoices.DOCTYPE,
-				"company": sample.MEXICO.company,
-				"periodicity": "Day",
-				"day": self.day,
-			}
-		).insert()
-		doc.collect()
-		if submit:
-			doc.submit()
-		frappe.db.commit()
+		doc = super().collected(submit)
 		return sales, doc, dispatch.find(doc.doctype, doc.name)
 
 	def issued_global(self):

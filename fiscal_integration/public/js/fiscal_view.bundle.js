@@ -25,15 +25,7 @@ Object.assign(fiscal_integration.view, {
 
 	html(view) {
 		const escape = frappe.utils.escape_html;
-		const cancelled = view.cancellation && view.cancellation.status === "Cancelled";
-		const lines = [
-			// What is cancelled was issued too, but is no legal document any more.
-			cancelled
-				? this.cancellation(view)
-				: `<span class="indicator-pill ${view.colour}">${__(view.status)}</span>
-					<p class="text-muted mt-2">${escape(view.meaning)}</p>`,
-			this.id(view),
-		];
+		const lines = [this.headline(view), this.id(view)];
 		if (view.needs_attention) {
 			const places = (view.places || [])
 				.filter(([doctype]) => !cur_frm || cur_frm.doctype !== doctype)
@@ -76,11 +68,22 @@ Object.assign(fiscal_integration.view, {
 			);
 			lines.push(`<table class="fiscal-stamps text-muted small">${rows.join("")}</table>`);
 		}
-		if (view.cancellation && !cancelled) lines.push(this.cancellation(view));
+		if (view.cancellation && !this.cancelled(view)) lines.push(this.cancellation(view));
 		const next = this.next(view);
 		if (next) lines.push(`<p class="text-muted fiscal-next">${next}</p>`);
 		lines.push(this.payments(view), this.timeline(view));
 		return `<div class="fiscal-view">${lines.join("")}</div>`;
+	},
+
+	cancelled(view) {
+		return Boolean(view.cancellation && view.cancellation.status === "Cancelled");
+	},
+
+	// What is cancelled was issued too, but is no legal document any more.
+	headline(view) {
+		if (this.cancelled(view)) return this.cancellation(view);
+		return `<span class="indicator-pill whitespace-nowrap ${view.colour}">${__(view.status)}</span>
+			<p class="text-muted mt-2 mb-1">${frappe.utils.escape_html(view.meaning)}</p>`;
 	},
 
 	cancellation(view) {
@@ -101,8 +104,7 @@ Object.assign(fiscal_integration.view, {
 		const next = this.next(view);
 		return `<div class="fiscal-summary d-flex justify-content-between" style="gap: 15px">
 			<div style="min-width: 0">
-				<span class="indicator-pill whitespace-nowrap ${view.colour}">${__(view.status)}</span>
-				<p class="text-muted small mt-2 mb-1">${escape(view.meaning)}</p>
+				<div class="small">${this.headline(view)}</div>
 				${view.needs_attention && view.error ? `<p class="text-danger small mb-1">${escape(view.error)}</p>` : ""}
 				${next ? `<p class="text-muted small mb-1">${next}</p>` : ""}
 				${this.id(view)}
