@@ -27,6 +27,10 @@ GONE = (lifecycle.REJECTED, lifecycle.FAILED, lifecycle.WITHDRAWN)
 """A payment's document in one of these settles nothing (yet)."""
 AT_THE_TILL = "Payment"
 """So the purposes begin of what was paid at once of a sale on credit."""
+LATER = "Allocation"
+"""So those of what a Payment Entry was allocated to when its document was on its way already."""
+MENDABLE = (lifecycle.REJECTED, lifecycle.FAILED)
+"""Sent again, a document is built anew, with everything that is allocated by then."""
 EXCHANGE_DIGITS = Decimal(1).scaleb(-10)
 
 
@@ -41,12 +45,49 @@ def wants_document(doc) -> bool:
 	record = connection.record_for(doc.company)
 	if not record or not record.provider_class.capabilities.payments:
 		return False
-	sales = _rows([name for reference in doc.references for name in _sales_of(reference)], lock=False)
+	sales = _rows([name for names in _allocations(doc).values() for name in names[1]], lock=False)
 	return any(_settled_later(row, record.provider_class) for row in sales.values())
 
 
-def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice:
-	"""`doc` as a fiscal.Invoice of the kind PAYMENT; `lock` holds the sales until the transaction's end.
+def purposes_lacking(doc) -> list[str]:
+	"""The purpose of the document that a Payment Entry has come to need since it was submitted: it was allocated to a
+	sale when it had none, or to another sale when its document was on its way already. Empty when all is told, or will
+	be by a document that is not built yet or has to be mended."""
+	if not wants_document(doc):
+		return []
+	made = frappe.get_all(
+		DOCUMENT,
+		{"reference_doctype": doc.doctype, "reference_name": doc.name},
+		["status", "payload"],
+	)
+	if not made:
+		return [mapping.ISSUE]
+	if any(row.status in MENDABLE or (not row.payload and row.status in lifecycle.DUE) for row in made):
+		return []
+	provider = connection.record_for(doc.company).provider_class
+	company_currency = frappe.get_cached_value("Company", doc.company, "default_currency")
+	lacking = any(_settlements(doc, provider, company_currency, lock=False, purpose=""))
+	return [f"{LATER} {len(made) + 1}"] if lacking else []
+
+
+def _told(sale, doc, purpose: str, lock: bool) -> Decimal:
+	"""What other documents of a Payment Entry than that of this `purpose` tell of a sale (a Fiscal Document)."""
+	return sum(
+		(
+			decimal(entry.amount)
+			for entry, other in _payments_of(sale.name, lock)
+			if (other.reference_doctype, other.reference_name) == (doc.doctype, doc.name)
+			and other.purpose != purpose
+		),
+		ZERO,
+	)
+
+
+def to_invoice(
+	doc, payment_code=lambda mode: "", lock: bool = False, purpose: str = mapping.ISSUE
+) -> Invoice:
+	"""`doc` as a fiscal.Invoice of the kind PAYMENT; `lock` holds the sales until the transaction's end. What its
+	documents of another `purpose` tell is left out.
 
 	Raises MappingError with what cannot be expressed.
 	"""
@@ -54,7 +95,7 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 	company_currency = frappe.get_cached_value("Company", doc.company, "default_currency")
 	if not doc.mode_of_payment:
 		raise MappingError([_("Choose the mode of payment: the authority is told how the invoice was paid.")])
-	settles = tuple(_settlements(doc, record.provider_class, company_currency, lock))
+	settles = tuple(_settlements(doc, record.provider_class, company_currency, lock, purpose))
 	total = sum((entry.amount / entry.exchange_rate for entry in settles), ZERO)
 	sale = next((entry for entry in settles if entry.document), None)
 	paid_by = (
@@ -102,20 +143,25 @@ def paid_at(doc) -> datetime:
 	return min(noon, now_datetime().replace(microsecond=0)).replace(tzinfo=ZoneInfo(get_system_timezone()))
 
 
-def _sales_of(reference) -> list[str]:
-	"""The Fiscal Documents (names) of the sales that a row of references is about, the oldest first.
+def _allocations(doc) -> dict[str, tuple[Decimal, list[str]]]:
+	"""By Sales Invoice, how much of a Payment Entry is allocated to it, and the Fiscal Documents behind it."""
+	found: dict[str, Decimal] = {}
+	for row in doc.references:
+		if row.reference_doctype == "Sales Invoice" and decimal(row.allocated_amount) > 0:
+			found[row.reference_name] = found.get(row.reference_name, ZERO) + decimal(row.allocated_amount)
+	return {name: (amount, _sales_of(name)) for name, amount in found.items()}
 
-	A consolidated Sales Invoice stands for the POS Invoices in it, of which each has its own.
-	"""
-	if reference.reference_doctype != "Sales Invoice" or decimal(reference.allocated_amount) <= 0:
-		return []
-	names = [("Sales Invoice", reference.reference_name)]
-	if frappe.db.get_value("Sales Invoice", reference.reference_name, "is_consolidated"):
+
+def _sales_of(invoice: str) -> list[str]:
+	"""The Fiscal Documents (names) of the sales that a Sales Invoice stands for, the oldest first: its own, or those of
+	the POS Invoices that it consolidates."""
+	names = [("Sales Invoice", invoice)]
+	if frappe.db.get_value("Sales Invoice", invoice, "is_consolidated"):
 		names += [
 			("POS Invoice", name)
 			for name in frappe.get_all(
 				"POS Invoice",
-				{"consolidated_invoice": reference.reference_name, "docstatus": 1},
+				{"consolidated_invoice": invoice, "docstatus": 1},
 				pluck="name",
 				order_by="posting_date asc, posting_time asc, name asc",
 			)
@@ -176,13 +222,12 @@ def _awaited(row) -> bool:
 	return row.status != lifecycle.ISSUED or row.cancellation_status in lifecycle.CANCELLING
 
 
-def _settlements(doc, provider, company_currency, lock):
+def _settlements(doc, provider, company_currency, lock, purpose):
 	"""What the payment settles, sale by sale: of several behind one reference the oldest first."""
 	received = decimal(doc.received_amount) / decimal(doc.paid_amount) if decimal(doc.paid_amount) else ZERO
-	references = [(reference, _sales_of(reference)) for reference in doc.references]
-	rows = _rows([name for _reference, names in references for name in names], lock)
-	for reference, names in references:
-		left = decimal(reference.allocated_amount)
+	allocations = _allocations(doc).values()
+	rows = _rows([name for _amount, names in allocations for name in names], lock)
+	for left, names in allocations:
 		for row in (rows[name] for name in names if name in rows):
 			if not _settled_later(row, provider):
 				continue
@@ -198,7 +243,10 @@ def _settlements(doc, provider, company_currency, lock):
 			# ERPNext allocates in the currency of the customer's account.
 			account_currency = sale.party_account_currency or company_currency
 			rate = Decimal(1) if account_currency == row.currency else decimal(sale.conversion_rate or 1)
-			settled, payments, awaited = _earlier(row, (doc.doctype, doc.name, mapping.ISSUE), lock)
+			left -= _told(row, doc, purpose, lock) * rate
+			if quantize(left / rate) < CENT:
+				continue
+			settled, payments, awaited = _earlier(row, (doc.doctype, doc.name, purpose), lock)
 			if awaited:
 				yield Settlement(*awaited, awaited=True)
 				continue
@@ -243,7 +291,7 @@ def _earlier(sale, own: tuple[str, str, str], lock: bool) -> tuple[Decimal, int,
 			awaited = (other.reference_doctype, other.reference_name)
 		else:
 			settled, number = settled + decimal(row.amount), number + 1
-	if own[2] == mapping.ISSUE and not awaited and _at_the_till_under_way(sale):
+	if own[0] == DOCTYPE and not awaited and _at_the_till_under_way(sale):
 		awaited = (sale.reference_doctype, sale.reference_name)
 	return settled, number, awaited
 

@@ -106,14 +106,15 @@ def restore_projection(doc, method=None):
 	read again once that is committed; taking a lock on it instead might cost the closing a deadlock.
 	"""
 	try:
-		row, source = dispatch.find(doc.doctype, doc.name), sources.of(doc.doctype)
+		row = dispatch.find(doc.doctype, doc.name)
 		if row:
 			dispatch.write_projection(row)
 			dispatch.project_after_commit(row.name)
-		elif source.late and source.in_scope(doc):
-			# An advance that was allocated to an invoice after it was submitted.
-			doc.fiscal_document = dispatch.create(doc)
-			dispatch.project_after_commit(doc.fiscal_document)
+		for purpose in sources.of(doc.doctype).lacking(doc):
+			name = dispatch.create(doc, purpose)
+			if purpose == dispatch.PURPOSE:
+				doc.fiscal_document = name
+			dispatch.project_after_commit(name)
 	except Exception as error:
 		_note(doc, "Fiscal fields were not restored", error)
 

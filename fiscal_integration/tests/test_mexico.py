@@ -545,17 +545,7 @@ class TestPayments(MexicoCase):
 		doc.submit()
 		frappe.db.commit()
 		self.assertIsNone(dispatch.find(doc.doctype, doc.name))
-		doc.append(
-			"references",
-			{
-				"reference_doctype": sale.doctype,
-				"reference_name": sale.name,
-				"total_amount": 116,
-				"outstanding_amount": 116,
-				"allocated_amount": 116,
-				"exchange_rate": 1,
-			},
-		)
+		self.allocate(doc, sale, 116)
 		doc.flags.ignore_validate_update_after_submit = True
 		doc.save()
 		frappe.db.commit()
@@ -564,6 +554,67 @@ class TestPayments(MexicoCase):
 		self.assertEqual(
 			frappe.db.get_value(doc.doctype, doc.name, ["fiscal_document", "fiscal_status"]),
 			(row.name, lifecycle.ISSUED),
+		)
+
+	def test_what_is_allocated_when_the_document_is_out_gets_one_of_its_own(self):
+		first, _row = self.credit_sale(items=[("CAFE-500", 1, 100.0)])
+		second, other = self.credit_sale(items=[("CAFE-500", 1, 100.0)])
+		doc, paid = self.pay((first, 116), paid_amount=232, received_amount=232)
+		self.assertEqual(paid.status, lifecycle.ISSUED, paid.error_message)
+		for _time in ("allocated", "saved again"):
+			doc.reload()
+			if len(doc.references) < 2:
+				self.allocate(doc, second, 84)
+			doc.flags.ignore_validate_update_after_submit = True
+			doc.save()
+			frappe.db.commit()
+			rows = dispatch.find_all(doc.doctype, doc.name)
+			self.assertEqual([row.purpose for row in rows], ["Issue", "Allocation 2"])
+		later = self.run_job(rows[1])
+		self.assertEqual(later.status, lifecycle.ISSUED, later.error_message)
+		(settled,) = self.complement(later)["related_documents"]
+		self.assertEqual(
+			(settled["uuid"], settled["installment"], settled["last_balance"], settled["amount"]),
+			(other.fiscal_id, 1, 116, 84),
+		)
+		shown = frappe.db.get_value(doc.doctype, doc.name, ["fiscal_document", "fiscal_id"])
+		self.assertEqual(shown, (paid.name, paid.fiscal_id))
+		# And more of it to the same sale.
+		doc.reload()
+		self.allocate(doc, second, 32)
+		doc.flags.ignore_validate_update_after_submit = True
+		doc.save()
+		frappe.db.commit()
+		(rest,) = [row for row in dispatch.find_all(doc.doctype, doc.name) if row.purpose == "Allocation 3"]
+		rest = self.run_job(rest)
+		(settled,) = self.complement(rest)["related_documents"]
+		self.assertEqual(
+			(settled["installment"], settled["last_balance"], settled["amount"]),
+			(2, 32, 32),
+			rest.error_message,
+		)
+		# The payment goes when all are cancelled.
+		self.emulator.options["cancellation"] = "accepted"
+		for row in (rest, later):
+			self.ask(row, cancel_source=1)
+			self.assertEqual(self.step(row).cancellation_status, "Cancelled")
+			self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 1)
+		self.ask(paid, cancel_source=1)
+		self.step(paid)
+		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 2)
+
+	def allocate(self, doc, sale, amount):
+		"""As Payment Reconciliation does, on a submitted Payment Entry."""
+		doc.append(
+			"references",
+			{
+				"reference_doctype": sale.doctype,
+				"reference_name": sale.name,
+				"total_amount": 116,
+				"outstanding_amount": 116,
+				"allocated_amount": amount,
+				"exchange_rate": 1,
+			},
 		)
 
 
