@@ -143,40 +143,40 @@ def clean_up():
 
 
 def explain(issued):
+	"""What the sweeps and the drain ask, as they ask it."""
+	from unittest.mock import patch
+
+	from fiscal_integration import cancellation, dispatch, drain, files, sample
+
 	frappe.db.sql("analyze table `tabFiscal Document`")
 	print(f"With {issued} issued rows, MariaDB finds what is due by:")
-	due = "('Queued', 'Sending', 'Pending', 'Unknown')"
-	for label, query in (
-		(
-			"sweep",
-			f"select name from `tabFiscal Document` where status in {due} and next_attempt <= now() order by next_attempt limit 500",
-		),
-		(
-			"projection",
-			"select name from `tabFiscal Document` where projected = 0 and status != 'Queued' limit 500",
-		),
-		(
-			"drain",
-			f"select name from `tabFiscal Document` where company = 'x' and status in {due} and bulk = 1 and next_attempt <= now() order by next_attempt limit 8",
-		),
-		(
-			"device",
-			f"select name from `tabFiscal Document` where device = 'x' and status in {due} order by creation limit 20",
-		),
-		(
-			"alert",
-			"select name from `tabFiscal Document` where status in ('Rejected', 'Failed', 'Needs Review') and status_since <= now()",
-		),
+	for label, look in (
+		("sweep", drain.sweep),
+		("drain", lambda: drain._Drain(sample.COMPANY, 1)._due(8)),
+		("device", lambda: dispatch._next_of("x")),
+		("cancellation", cancellation.sweep),
+		("xml", files.sweep),
 	):
-		(plan,) = frappe.db.sql(f"explain {query}", as_dict=True)
-		times = []
-		for _ in range(7):
-			start = time.perf_counter()
-			frappe.db.sql(query)
-			times.append(1000 * (time.perf_counter() - start))
-		print(
-			f"  {label:<11}{plan.type:<7}{plan.key}  {plan.rows} rows looked at, {statistics.median(times):.1f} ms"
-		)
+		asked, sql = [], frappe.db.sql
+
+		def listening(query, *values, sql=sql, asked=asked, **options):
+			asked.append((query, values[:1]))
+			return sql(query, *values, **options)
+
+		with patch.object(frappe.db, "sql", listening), patch.object(dispatch, "enqueue_job"):
+			look()
+		frappe.db.rollback()
+		for query, values in asked:
+			if not str(query).lower().startswith("select") or "`tabFiscal Document`" not in str(query):
+				continue
+			plans = frappe.db.sql(f"explain {query}", *values, as_dict=True)
+			times = []
+			for _ in range(7):
+				start = time.perf_counter()
+				frappe.db.sql(query, *values)
+				times.append(1000 * (time.perf_counter() - start))
+			plan = "; ".join(f"{plan.type} {plan.key}, {plan.rows} rows looked at" for plan in plans)
+			print(f"  {label:<13}{plan}, {statistics.median(times):.1f} ms")
 
 
 def start_worker():
