@@ -128,10 +128,11 @@ def _enqueue_due(part: int = 0) -> bool:
 
 
 def keep_due(part: int = 0, seconds: float = KEEP_SECONDS):
-	"""The job: fetch what is due, one after the other. `part` alternates (see drain.enqueue_drain)."""
-	deadline = time.monotonic() + seconds
-	while names := _due(20):
+	"""The job: fetch what is due, one after the other and each once. `part` alternates (see drain.enqueue_drain)."""
+	deadline, tried = time.monotonic() + seconds, set()
+	while names := [name for name in _due(20) if name not in tried]:
 		for name in names:
+			tried.add(name)
 			keep(name)
 			if time.monotonic() > deadline:
 				_enqueue_due(1 - part)

@@ -142,6 +142,13 @@ class TestKeeping(FiscalTestCase):
 		self.assertEqual(tried.call_count, 1)
 		self.assertGreater(get_datetime(self.fresh(row).next_attempt), now_datetime())
 
+	def test_what_cannot_even_be_read_is_tried_once_in_a_run(self):
+		_, row = self.issued()
+		self.make_due(row)
+		with patch.object(files, "_set_next", side_effect=frappe.QueryTimeoutError) as tried:
+			files.keep_due()
+		self.assertEqual(tried.call_count, 1)
+
 	def test_while_the_provider_is_down_nothing_is_asked(self):
 		_, row = self.issued()
 		with patch("fiscal_integration.circuit.look") as look:
