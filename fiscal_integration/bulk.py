@@ -14,7 +14,7 @@ import frappe
 from frappe import _
 from frappe.utils import add_to_date, get_datetime, now_datetime
 
-from fiscal_integration import connection, dispatch, drain, global_invoices, mapping, recurring, sources
+from fiscal_integration import claims, connection, dispatch, drain, mapping, recurring, sources
 from fiscal_integration.dispatch import DOCTYPE, PURPOSE
 from fiscal_integration.drain import BATCH, FINISHED, PREPARING, RUNNING
 from fiscal_integration.fiscal import lifecycle
@@ -284,7 +284,7 @@ def _sort_missing(doctype, row, parts, lot):
 def _may_have_changed(doctype, row) -> bool:
 	"""A return that was to be taken off a global invoice is a credit note once its sale is in an issued one."""
 	collected = row.is_return and row.fiscal_status == lifecycle.FOR_GLOBAL
-	return bool(collected and not global_invoices.holding(doctype, row.name))
+	return bool(collected and not claims.holding(doctype, row.name))
 
 
 def _stands_for_itself(doctype, row, parts) -> bool:
@@ -458,7 +458,7 @@ class _Preparation:
 		if row.fiscal_status == lifecycle.FOR_GLOBAL:
 			# Held, so that nobody collects it meanwhile; and claimed it must not be.
 			frappe.db.get_value(self.doctype, row.name, "name", for_update=True)
-			if global_invoices.holding(self.doctype, row.name, lock=True):
+			if claims.holding(self.doctype, row.name, lock=True):
 				lot.leave("Part of a global invoice already.")
 				return False
 		if _may_be_outside(record):

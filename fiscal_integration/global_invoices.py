@@ -14,13 +14,12 @@ from frappe import _
 from frappe.utils import getdate
 
 from fiscal_integration import connection, mapping
+from fiscal_integration.claims import SALE, claim_of
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
 from fiscal_integration.fiscal.invoice import DocumentKind, Invoice, Line, Party, Payment, Period
 from fiscal_integration.fiscal.money import MICRO, ZERO, decimal, quantize
 
-DOCTYPE = "Fiscal Global Invoice"
-SALE = "Fiscal Global Invoice Sale"
 FEW = 10
 """As many sales are named where some of many are not as they should be."""
 PERIODS = {
@@ -133,11 +132,6 @@ def unfit(doc, lock: bool = False) -> str | None:
 	return None
 
 
-def claim_of(row) -> str:
-	"""What is unique over all global invoices in force."""
-	return f"{row['reference_doctype']}:{row['reference_name']}"
-
-
 def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice:
 	"""`doc` (Fiscal Global Invoice) as a fiscal.Invoice: a line for each sale and kind of taxes, returns taken off."""
 	wrong = unfit(doc, lock)
@@ -233,9 +227,3 @@ def show_on_sales(row):
 		)
 		if names:
 			frappe.db.set_value(doctype, {"name": ("in", names)}, values, update_modified=False)
-
-
-def holding(doctype: str, name: str, lock: bool = False) -> str | None:
-	"""The global invoice in force that a sale is part of; with `lock` as others have just committed it."""
-	claim = claim_of({"reference_doctype": doctype, "reference_name": name})
-	return frappe.db.get_value(SALE, {"claim": claim}, "parent", for_update=lock)

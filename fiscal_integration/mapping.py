@@ -13,6 +13,7 @@ import frappe
 from frappe import _
 from frappe.utils import get_datetime, get_system_timezone, getdate, strip_html
 
+from fiscal_integration import claims
 from fiscal_integration.connection import country_code
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError, Problem
@@ -291,19 +292,6 @@ def payment_kind(mode: str) -> PaymentKind:
 	return PAYMENT_TYPES.get(frappe.get_cached_value("Mode of Payment", mode, "type"), PaymentKind.OTHER)
 
 
-def _id_of_global(doctype: str, name: str) -> str:
-	"""The fiscal id that a sale has through its global invoice."""
-	from fiscal_integration import global_invoices
-
-	parent = global_invoices.holding(doctype, name)
-	found = parent and frappe.db.get_value(
-		"Fiscal Document",
-		{"reference_doctype": global_invoices.DOCTYPE, "reference_name": parent},
-		"fiscal_id",
-	)
-	return found or ""
-
-
 def _substituted(doc) -> str:
 	"""The fiscal id of the document that this sale is made anew for."""
 	if not doc.get("fiscal_substitutes"):
@@ -342,7 +330,7 @@ def _reference(doc) -> Reference | None:
 		as_dict=True,
 	)
 	if not found:
-		return Reference(doc.doctype, original, typed or _id_of_global(doc.doctype, original))
+		return Reference(doc.doctype, original, typed or claims.fiscal_id_of(doc.doctype, original))
 	issued_at = get_datetime(found.issued_at) if found.issued_at else None
 	return Reference(
 		doc.doctype,

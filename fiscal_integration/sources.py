@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from fiscal_integration import global_invoices, mapping, payments
+from fiscal_integration import claims, global_invoices, mapping, payments
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ SOURCES = {
 		payments.wants_document,
 		lacking=payments.purposes_lacking,
 	),
-	global_invoices.DOCTYPE: Source(global_invoices.to_invoice, shown=global_invoices.show_on_sales),
+	claims.DOCTYPE: Source(global_invoices.to_invoice, shown=global_invoices.show_on_sales),
 }
 
 

@@ -13,9 +13,9 @@ from frappe.utils import get_system_timezone, now_datetime
 from fiscal_integration import (
 	audit,
 	cancellation,
+	claims,
 	connection,
 	dispatch,
-	global_invoices,
 	numbering,
 	sources,
 )
@@ -126,7 +126,7 @@ def check_before_cancel(doc, method=None):
 		_refuse_cancel(doc, row)
 	if rows:
 		return
-	parent = global_invoices.holding(doc.doctype, doc.name, lock=True)
+	parent = claims.holding(doc.doctype, doc.name, lock=True)
 	if parent:
 		frappe.throw(
 			_(

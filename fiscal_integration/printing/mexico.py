@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import frappe
 from frappe.utils import getdate
 
-from fiscal_integration import audit, connection, dispatch, global_invoices, payments
+from fiscal_integration import audit, claims, connection, dispatch, payments
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.mexico import catalogs
 from fiscal_integration.fiscal.money import MICRO, ZERO, decimal, quantize
@@ -420,7 +420,7 @@ def _plain_payment(doc, money) -> dict:
 
 PAPERS = {
 	payments.DOCTYPE: (OF_PAYMENT, _plain_payment),
-	global_invoices.DOCTYPE: (OF_GLOBAL, _plain_global),
+	claims.DOCTYPE: (OF_GLOBAL, _plain_global),
 }
 """What they say of themselves and what is shown of those without a CFDI, where they are not sales."""
 

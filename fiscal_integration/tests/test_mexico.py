@@ -9,6 +9,7 @@ from fiscal_integration import (
 	api,
 	bulk,
 	cancellation,
+	claims,
 	connection,
 	dispatch,
 	files,
@@ -784,7 +785,7 @@ class GlobalCase(MexicoCase):
 	def collected(self, submit=True):
 		doc = frappe.get_doc(
 			{
-				"doctype": global_invoices.DOCTYPE,
+				"doctype": claims.DOCTYPE,
 				"company": sample.MEXICO.company,
 				"periodicity": "Day",
 				"day": self.day,
@@ -856,7 +857,7 @@ class TestGlobalInvoice(GlobalCase):
 		sale = self.walk_in()
 		second = self.collected(submit=False)
 		first = self.collected()
-		self.assertEqual(global_invoices.holding(sale.doctype, sale.name), first.name)
+		self.assertEqual(claims.holding(sale.doctype, sale.name), first.name)
 		with self.assertRaises((frappe.ValidationError, frappe.UniqueValidationError)):
 			second.reload()
 			second.submit()
@@ -912,7 +913,7 @@ class TestGlobalInvoice(GlobalCase):
 	def test_what_is_submitted_was_not_cancelled_by_another_in_between(self):
 		sale = self.walk_in()
 		self.collected()
-		seen = patch.object(global_invoices, "holding", wraps=global_invoices.holding)
+		seen = patch.object(claims, "holding", wraps=claims.holding)
 		with seen as holding, self.assertRaises(frappe.ValidationError):
 			frappe.get_doc(sale.doctype, sale.name).cancel()
 		holding.assert_called_with(sale.doctype, sale.name, lock=True)

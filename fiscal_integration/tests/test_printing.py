@@ -22,7 +22,7 @@ from frappe.utils.file_manager import save_file
 from jinja2 import PackageLoader, PrefixLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
-from fiscal_integration import dispatch, global_invoices, hooks, printing, sample
+from fiscal_integration import claims, dispatch, hooks, printing, sample
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.austria import rksv
 from fiscal_integration.fiscal.money import decimal
@@ -45,9 +45,9 @@ SUFFIXES = {
 	"POS Invoice": "",
 	"Sales Invoice": " Sales",
 	"Payment Entry": " Payment",
-	global_invoices.DOCTYPE: " Global",
+	claims.DOCTYPE: " Global",
 }
-A4_ONLY = ("Payment Entry", global_invoices.DOCTYPE)
+A4_ONLY = ("Payment Entry", claims.DOCTYPE)
 MONTHS = "Enero Febrero Marzo Abril Mayo Junio Julio Agosto Septiembre Octubre Noviembre Diciembre".split()
 BUSINESS = "Papelería del Centro SA de CV"
 DISTRIBUTOR = "Distribuidora Chiriquí, S.A."

@@ -3,7 +3,7 @@ from frappe import _
 from frappe.model.document import Document
 from frappe.utils import flt, getdate, now_datetime, nowdate
 
-from fiscal_integration import global_invoices
+from fiscal_integration import claims, global_invoices
 
 
 class FiscalGlobalInvoice(Document):
@@ -48,7 +48,7 @@ class FiscalGlobalInvoice(Document):
 	def on_submit(self):
 		# Unique over all in force. The sales are locked since before_submit, so that nobody else claims them now.
 		for row in self.sales:
-			row.db_set("claim", global_invoices.claim_of(row.as_dict()), update_modified=False)
+			row.db_set("claim", claims.claim_of(row.as_dict()), update_modified=False)
 
 	def on_cancel(self):
 		for row in self.sales:
