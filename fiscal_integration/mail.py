@@ -4,7 +4,7 @@ import frappe
 from frappe import _
 from frappe.utils import escape_html
 
-from fiscal_integration import alerts, files, mapping
+from fiscal_integration import alerts, dispatch, files, mapping
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
 
@@ -16,9 +16,17 @@ def offered(row) -> bool:
 
 
 def address_for(doctype: str, name: str) -> str:
-	"""Where the document of an invoice should go: the address that it carries; empty without one."""
+	"""Where the document of an invoice or a payment should go: the address that it carries, or the customer's; empty
+	without one, or where it is to no one customer."""
+	row = dispatch.find(doctype, name)
+	doc = frappe.get_doc(row.reference_doctype, row.reference_name) if row else frappe.get_doc(doctype, name)
+	customer = doc.get("customer") or (doc.get("party") if doc.get("party_type") == "Customer" else None)
+	if not customer:
+		return ""
+	if not doc.get("customer"):
+		doc = frappe._dict(customer=customer, company=doc.company)
 	try:
-		return mapping.receiver_of(frappe.get_doc(doctype, name)).email
+		return mapping.receiver_of(doc).email
 	except MappingError:
 		return ""
 
