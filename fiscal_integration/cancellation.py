@@ -215,7 +215,7 @@ def _go_on_afterwards(row, now):
 	undo what the authority did. What does not succeed, or dies with its worker, is taken up again by the sweep."""
 	row.cancellation_attempts = (row.cancellation_attempts or 0) + 1
 	last = row.cancellation_attempts >= AFTERWARDS_TRIES
-	row.cancellation_next = add_to_date(now, seconds=lifecycle.LEASE_SECONDS)
+	row.cancellation_next = None if last else add_to_date(now, seconds=lifecycle.LEASE_SECONDS)
 	row.store()
 	frappe.db.commit()
 	done = _keep_acknowledgement(row)
@@ -235,10 +235,12 @@ def _keep_acknowledgement(row) -> bool:
 	try:
 		files.file_of(row, files.ACKNOWLEDGEMENT)
 		return True
-	except frappe.ValidationError:
-		# Not given out yet. The exchange is recorded.
+	except Exception as error:
 		frappe.db.rollback()
 		frappe.clear_messages()
+		if not isinstance(error, frappe.ValidationError):
+			dispatch.log("The cancellation's receipt was not kept", row.reference_name, error)
+		# Else it is not given out yet, and the exchange is recorded.
 		return False
 
 

@@ -260,8 +260,8 @@ def _payments(doc, sign, payment_code):
 	if change > 0 and found:
 		cash = next((entry for entry in found if entry[0] is PaymentKind.CASH), found[-1])
 		cash[1] -= change
-	if decimal(doc.get("loyalty_amount")):
-		found.append([PaymentKind.LOYALTY, abs(decimal(doc.loyalty_amount)), "", _("Loyalty Points")])
+	if points := abs(_points(doc)):
+		found.append([PaymentKind.LOYALTY, points, "", _("Loyalty Points")])
 	return [
 		Payment(kind, quantize(amount), code, mode)
 		for kind, amount, code, mode in found
@@ -274,8 +274,14 @@ def outstanding(doc) -> Decimal:
 	if doc.doctype != "POS Invoice":
 		return decimal(doc.get("outstanding_amount"))
 	due = decimal(doc.get("rounded_total")) or decimal(doc.grand_total)
-	paid = decimal(doc.get("paid_amount")) - decimal(doc.get("change_amount"))
-	return due - paid - decimal(doc.get("write_off_amount"))
+	# Not by its paid_amount, which may or may not count the points.
+	paid = sum((decimal(row.amount) for row in doc.get("payments") or ()), _points(doc))
+	return due - paid + decimal(doc.get("change_amount")) - decimal(doc.get("write_off_amount"))
+
+
+def _points(doc) -> Decimal:
+	"""What was paid in loyalty points, in the document's currency; ERPNext keeps it in the company's."""
+	return decimal(doc.get("loyalty_amount")) / decimal(doc.get("conversion_rate") or 1)
 
 
 def paid_at_once(doc, payment_code=lambda mode: "") -> list[Payment]:

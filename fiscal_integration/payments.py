@@ -403,7 +403,7 @@ def till_to_invoice(doc, payment_code=lambda mode: "", lock: bool = False, *, pu
 
 def told_of(row) -> list[dict]:
 	"""The documents of the payments of a sale (its Fiscal Document `row`) that are in force or to come, in their
-	order: `payment` is how people know it."""
+	order, and those at the till that were refused, since nothing else shows them: `payment` is how people know it."""
 	if row.purpose != mapping.ISSUE:
 		return []
 	installments = {other.name: (entry, other) for entry, other in _payments_of(row.name, lock=False)}
@@ -411,7 +411,7 @@ def told_of(row) -> list[dict]:
 		"reference_doctype": row.reference_doctype,
 		"reference_name": row.reference_name,
 		"purpose": ("!=", mapping.ISSUE),
-		"status": ("not in", GONE),
+		"status": ("!=", lifecycle.WITHDRAWN),
 	}
 	coming = frappe.get_all(DOCUMENT, till, pluck="name", order_by="purpose asc")
 	found = list(installments.values())

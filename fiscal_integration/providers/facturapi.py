@@ -64,7 +64,6 @@ STATUSES = {
 	"canceled": RemoteStatus.CANCELLED,
 }
 
-# mexico.md 1.8: these mean that a document exists or is being made; it has to be fetched, not sent again.
 GENERIC = "invalid_request"
 FIELD_NAMES = {
 	"customer.tax_id": say("Tax ID of the Customer"),
@@ -77,6 +76,7 @@ FIELD_NAMES = {
 	"date": say("Posting Date"),
 }
 """What an error answer names, as the Desk does."""
+# mexico.md 1.8: these mean that a document exists or is being made; it has to be fetched, not sent again.
 DUPLICATE_CODES = frozenset(
 	("idempotency_key_in_use", "invoice_already_stamped", "stamping_in_progress", "conflict")
 )

@@ -14,6 +14,7 @@ from fiscal_integration import (
 	dispatch,
 	files,
 	global_invoices,
+	mapping,
 	payments,
 	sample,
 	webhooks,
@@ -158,6 +159,19 @@ class TestCancelling(MexicoCase):
 			tries += 1
 		self.assertEqual(tries, cancellation.AFTERWARDS_TRIES)
 		self.assertEqual(row.cancellation_status, "Cancelled")
+
+	def test_a_receipt_that_cannot_be_stored_keeps_no_invoice_from_its_end(self):
+		doc, row = self.issued(items=[("CAFE-500", 1, 100.0)])
+		self.ask(row, "03", cancel_source=1)
+		with patch.object(files, "file_of", side_effect=OSError("disk full")):
+			row = self.step(row)
+			tries = 1
+			while row.cancellation_next:
+				self.later(row)
+				row = self.step(row)
+				tries += 1
+		self.assertEqual(tries, cancellation.AFTERWARDS_TRIES)
+		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 2)
 
 	def test_an_invoice_that_may_not_be_cancelled_is_told_and_not_tried_again(self):
 		doc, row = self.issued(items=[("CAFE-500", 1, 100.0)])
@@ -696,9 +710,43 @@ class TestPaidAtTheTill(MexicoCase):
 		self.assertEqual([entry.status for entry in found], ["Issued", "Issued"])
 		self.assertEqual([self.settled(entry) for entry in found], [("01", 1, 116, 50), ("03", 2, 66, 16)])
 
+	def test_it_can_be_mailed_like_the_complement_of_a_payment_entry(self):
+		sale, row, (paid,) = self.sell_partly("Sales Invoice")
+		self.run_job(row)
+		self.run_job(paid)
+		frappe.db.set_value("Customer", BUSINESS, "email_id", "compras@example.com")
+		frappe.db.commit()
+		payment, _later = self.pay((sale, 66))
+		for doctype, name in ((dispatch.DOCTYPE, paid.name), (payment.doctype, payment.name)):
+			with self.subTest(doctype):
+				self.assertEqual(api.mail_address(doctype, name), "compras@example.com")
+
 	def test_a_sale_that_is_paid_in_full_has_none(self):
 		sale, row = self.issued(customer=BUSINESS, items=[("CAFE-500", 1, 100.0)])
 		self.assertEqual([entry.name for entry in dispatch.find_all(sale.doctype, sale.name)], [row.name])
+
+	def test_loyalty_points_pay_too(self):
+		"""Whether ERPNext counts them in the paid amount of a POS Invoice depends on its version."""
+		for counted in (100, 116):
+			sale = frappe._dict(
+				doctype="POS Invoice",
+				grand_total=116,
+				paid_amount=counted,
+				loyalty_amount=16,
+				payments=[frappe._dict(amount=120)],
+				change_amount=20,
+			)
+			self.assertEqual(mapping.outstanding(sale), 0)
+		sale.update(loyalty_amount=160, conversion_rate=20)
+		self.assertEqual(mapping.outstanding(sale), 8)
+
+	def test_one_that_is_refused_is_shown_on_the_sale(self):
+		sale, row, (paid,) = self.sell_partly("Sales Invoice")
+		self.run_job(row)
+		self.sandbox.fault("facturapi", "status", status=400, code="invalid_request")
+		self.assertEqual(self.run_job(paid).status, lifecycle.REJECTED)
+		(told,) = api.fiscal_view(sale.doctype, sale.name)["payments"]
+		self.assertEqual((told["document"], told["status"]), (paid.name, "Rejected"))
 
 	def test_before_anything_was_sent_both_go_with_the_sale(self):
 		sale, _row, _paid = self.sell_partly("Sales Invoice")
@@ -823,6 +871,7 @@ class TestGlobalInvoice(GlobalCase):
 		self.assertEqual({item["product"]["sku"] for item in request["items"]}, {sale.name for sale in sales})
 		for sale in sales:
 			self.assertEqual(self.shown(sale), ("In Global Invoice", row.fiscal_id))
+		self.assertEqual(api.mail_address(doc.doctype, doc.name), "")
 		self.assertEqual(named.status, lifecycle.ISSUED)
 		self.assertEqual(len(self.collected(submit=False).sales), 0)
 		# Not even when the settings change: two documents for one sale are an offence.
