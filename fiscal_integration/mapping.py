@@ -505,7 +505,9 @@ class _Lines:
 					category=tax.category,
 					rate=abs(rate),
 					base=quantize(base, MICRO),
-					amount=abs(amount),
+					# A withheld tax has a negative rate. The amount has the sign of its base, which is
+					# negative for what is given back, such as a deposit.
+					amount=-amount if rate < 0 else amount,
 					withheld=tax.withheld,
 					on_top_of_excise=over_excise and tax.category is not TaxCategory.EXCISE,
 					name=tax.name,
@@ -560,8 +562,9 @@ class _Row:
 			price = quantize(self.before / self.quantity, MICRO)
 		price = price if price is not None else ZERO
 		discount = quantize(price * self.quantity - net, MICRO)
-		if discount <= Decimal("0.001"):
-			# No discount, only what six decimals of a unit price cannot express.
+		if (-discount if price * self.quantity < 0 else discount) <= Decimal("0.001"):
+			# No discount, only what six decimals of a unit price cannot express. On a negative row a discount is
+			# negative too.
 			discount = ZERO
 			net = quantize(price * self.quantity, MICRO)
 		# ERPNext gives rate 0 to what is exempt by template; the item says which kind of untaxed it is.

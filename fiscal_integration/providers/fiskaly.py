@@ -429,7 +429,10 @@ def failure_of(answer: Response, issuing: bool) -> Failure:
 
 
 def buckets(invoice: Invoice) -> dict[str, Decimal]:
-	"""Gross amounts of the whole invoice by rate, positive, which sum to its total to the cent."""
+	"""Gross amounts of the whole invoice by rate, which sum to its total to the cent.
+
+	What is given back in it, such as a deposit, nets within its rate, so that an amount may be negative.
+	"""
 	exact: dict[str, Decimal] = {}
 	for line in invoice.lines:
 		rate = max((tax.rate for tax in line.taxes), default=ZERO)
@@ -443,27 +446,36 @@ def buckets(invoice: Invoice) -> dict[str, Decimal]:
 def share(whole: dict[str, Decimal], part: Decimal) -> dict[str, Decimal]:
 	"""`part` of the whole, spread over the rates as the whole is, to the cent."""
 	total = sum(whole.values(), ZERO)
+	if part == total:
+		# Also of a sale that what is given back makes zero: its rates are not.
+		return whole
 	if not total:
 		return dict.fromkeys(whole, ZERO)
 	return _rounded({rate: amount * part / total for rate, amount in whole.items()}, part)
 
 
 def _rounded(exact: dict[str, Decimal], total: Decimal) -> dict[str, Decimal]:
-	"""Each amount in cents, and their sum `total`: the largest remainders take what rounding leaves."""
-	down = {rate: amount.quantize(CENT, rounding="ROUND_FLOOR") for rate, amount in exact.items()}
-	left = int((total - sum(down.values(), ZERO)) / CENT)
-	by_rest = sorted(exact, key=lambda rate: (exact[rate] - down[rate], rate), reverse=True)
-	for index in range(abs(left)):
-		rate = by_rest[index % len(by_rest)]
-		down[rate] += CENT if left > 0 else -CENT
-	return down
+	"""Each amount in cents, and their sum `total`: those that rounding moved farthest take what it leaves.
+
+	Turning all signs turns all results.
+	"""
+	cents = {rate: quantize(amount) for rate, amount in exact.items()}
+	left = total - sum(cents.values(), ZERO)
+	step = CENT.copy_sign(left)
+	by_rest = sorted(exact, key=lambda rate: ((exact[rate] - cents[rate]) * step, rate), reverse=True)
+	for index in range(int(abs(left) / CENT)):
+		cents[by_rest[index % len(by_rest)]] += step
+	return cents
 
 
 def cash_part(invoice: Invoice) -> Decimal:
-	"""What was paid in cash or by card: at most the total, all of it where nobody says how it was paid."""
+	"""What was paid in cash or by card: at most the total, all of it where nobody says how it was paid.
+
+	Of a sale in which more is given back than sold all of it counts: ERPNext takes no negative payments.
+	"""
 	outside = sum((payment.amount for payment in invoice.payments if payment.kind in OUTSIDE), ZERO)
 	inside = sum((payment.amount for payment in invoice.payments if payment.kind not in OUTSIDE), ZERO)
-	if invoice.on_credit or outside:
+	if invoice.total > 0 and (invoice.on_credit or outside):
 		return min(inside, invoice.total)
 	return invoice.total
 
@@ -480,7 +492,7 @@ def payments(invoice: Invoice) -> dict[str, Decimal]:
 		),
 		ZERO,
 	)
-	if not cash and not cards:
+	if total <= 0 or (not cash and not cards):
 		return {CASH: total, NON_CASH: ZERO}
 	cards = min(cards, total) if cash else total
 	return {CASH: total - cards, NON_CASH: cards}
@@ -491,7 +503,8 @@ def _gross(line) -> Decimal:
 
 
 def _cents(value: Decimal) -> str:
-	return str(quantize(value))
+	# Plus zero, so that no amount is written as -0.00.
+	return str(quantize(value) + ZERO)
 
 
 # -- receipts --------------------------------------------------------------------------------------------

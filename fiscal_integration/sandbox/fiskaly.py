@@ -413,8 +413,6 @@ class FiskalyEmulator(Emulator):
 				400, "E_FAILED_SCHEMA_VALIDATION", "body.receipt_type should be equal to one of the values"
 			)
 		raw = _raw_of(data.get("schema") or {})
-		if kind == "CANCELLATION" and any(value > 0 for value in raw.values()):
-			raise Refusal(400, "E_FAILED_SCHEMA_VALIDATION", "a cancellation has no positive amounts")
 		receipt = self._sign(
 			register, self._active_unit(), kind, raw, name, live, data.get("metadata") or {}, data["schema"]
 		)

@@ -160,6 +160,24 @@ class TestSales(AustriaCase):
 		self.assertEqual(float(rksv.parse(row.qr_value).total), note.grand_total)
 		self.assertEqual(printing.fiscal_receipt(note)["label"], "Stornobuchung")
 
+	def test_what_is_given_back_nets_within_its_rate(self):
+		"""A deposit in the sale, at the same rate and at another, and the return of the whole."""
+		for back, wanted in (
+			(("AGUA-1L", 4, -0.25), {"STANDARD": Decimal("22.80")}),
+			(("LIBRO-01", 4, -0.25), {"STANDARD": Decimal("24.00"), "ZERO": Decimal("-1.00")}),
+		):
+			with self.subTest(wanted):
+				doc, row = self.issue(items=[("CAFE-500", 2, 10.0), back])
+				amounts = {rate: value for rate, value in rksv.parse(row.qr_value).amounts.items() if value}
+				self.assertEqual(amounts, wanted)
+				self.assertEqual(float(sum(wanted.values())), doc.grand_total)
+				note = sample.credit_note(doc)
+				frappe.db.commit()
+				row = self.run_job(dispatch.find(note.doctype, note.name))
+				self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+				amounts = {rate: -value for rate, value in rksv.parse(row.qr_value).amounts.items() if value}
+				self.assertEqual(amounts, wanted)
+
 	def test_a_training_till(self):
 		self.till.training = 1
 		self.till.save()
