@@ -1,8 +1,8 @@
-"""Cancelling an issued document at the authority: an axis of its own beside the issuing one (design 5).
+"""Cancelling an issued document at the authority: an axis of its own beside the issuing one (delivery.md).
 
 A request is kept on the Fiscal Document and carried out by a job. While it is in the air the row says Unknown,
 so that a worker that dies leaves what has to be looked up first; asking a second time does no harm, since the
-authority answers that it is cancelled already (panama.md 5.6).
+authority answers that it is cancelled already (authorities/panama.md#cancelling).
 """
 
 from zoneinfo import ZoneInfo
@@ -96,7 +96,10 @@ def request(name: str, reason: str = "", motive: str = "", substitute: str = "",
 
 
 def _refuse_what_hangs_on_it(row):
-	"""A sale is cancelled after the documents of its payments, and those from the last to the first (mexico.md 1.7)."""
+	"""A sale is cancelled after the documents of its payments, and those from the last to the first.
+
+	See providers/facturapi.md#cancelling.
+	"""
 	first = payments.settling(row.name) + payments.last_payment_of_each(row)
 	if first:
 		frappe.throw(

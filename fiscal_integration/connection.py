@@ -225,7 +225,10 @@ class ConnectionDocument(Document):
 			)
 
 	def keep_secrets(self):
-		"""Blank keeps the stored secret, and neither this record nor a child row ever holds one (frappe.md 4.4)."""
+		"""Blank keeps the stored secret, and neither this record nor a child row ever holds one.
+
+		See frappe.md#passwords.
+		"""
 		typed = self.typed_secrets()
 		self._pending_secrets = {**getattr(self, "_pending_secrets", {}), **typed}
 		stored = {

@@ -162,7 +162,7 @@ def enqueue_after_commit(name: str):
 	"""Queue the job once the sale is committed. Nothing that goes wrong here may reach the cashier.
 
 	`frappe.enqueue(enqueue_after_commit=True)` is not enough: with `deduplicate` it asks Redis at once, v16
-	refuses when the queue is long, and what its callback raises comes out of the commit (frappe.md 4.1).
+	refuses when the queue is long, and what its callback raises comes out of the commit (frappe.md#jobs).
 	"""
 	frappe.db.after_commit.add(lambda: enqueue(name))
 
@@ -222,7 +222,7 @@ def process(document: str):
 	"""The job: take one Fiscal Document one step further. Never raises.
 
 	What escaped a job would be logged by Frappe with every variable of every frame, secrets included, and a
-	deadlock would make Frappe run the whole job again, request included (frappe.md 4.1, 4.3).
+	deadlock would make Frappe run the whole job again, request included (frappe.md#jobs).
 	"""
 	try:
 		work = begin(document)

@@ -1,7 +1,8 @@
 """Many documents at once: the sweep, the drains that empty what is due, bulk and the end-of-day batch.
 
 A drain keeps several requests of one company in the air from one worker: threads make the calls, which need
-no database, and the main thread claims rows and writes the outcomes. Live sales go before bulk (design 8).
+no database, and the main thread claims rows and writes the outcomes. Live sales go before bulk.
+See decisions/0004-one-connection-many-requests.md.
 """
 
 import json

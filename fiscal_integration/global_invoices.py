@@ -1,4 +1,6 @@
-"""The global invoice: one document for the walk-in sales of a period that have none of their own (mexico.md 2.6).
+"""The global invoice: one document for the walk-in sales of a period that have none of their own.
+
+See authorities/mexico.md#general-public.
 
 The sales are submitted as ever and marked as not in need of a document; a person collects those of a day, week or
 month into a Fiscal Global Invoice, whose own document then stands for all of them.
@@ -52,7 +54,10 @@ def period_of(periodicity: str, day: date) -> tuple[date, date]:
 
 
 def told_as(periodicity: str, end: date) -> Period:
-	"""The period in the authority's words: months 01 to 12, and 13 to 18 for two at a time (mexico.md 1.3)."""
+	"""The period in the authority's words: months 01 to 12, and 13 to 18 for two at a time.
+
+	See providers/facturapi.md#requests.
+	"""
 	months = 12 + (end.month + 1) // 2 if periodicity == "Two Months" else end.month
 	return Period(PERIODS[periodicity], f"{months:02d}", end.year)
 

@@ -1,4 +1,6 @@
-"""The issuer's own numbers: one sequence per branch and point of sale, gapless, never twice (panama.md 5.6).
+"""The issuer's own numbers: one sequence per branch and point of sale, gapless, never twice.
+
+See authorities/panama.md#numbers.
 
 A number is taken when the request is made, in the transaction that puts both on the Fiscal Document, under a
 lock on the sequence. The document keeps it however often it is rejected and sent again.

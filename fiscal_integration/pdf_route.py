@@ -1,4 +1,4 @@
-"""GET /<document-type>/<name>/fiscal/pdf (seed 000): the fiscal PDF, to who may read the invoice."""
+"""GET /<document-type>/<name>/fiscal/pdf: the fiscal PDF, to who may read the invoice."""
 
 import re
 from urllib.parse import unquote

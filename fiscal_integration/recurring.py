@@ -1,4 +1,4 @@
-"""Sales that Auto Repeat and Subscription make: issued once per period, whatever runs twice (seed 004).
+"""Sales that Auto Repeat and Subscription make: issued once per period, whatever runs twice.
 
 A second invoice of a period is not stopped, since Auto Repeat switches itself off when one fails: it is
 submitted, and its fiscal document waits for a person instead of being sent.

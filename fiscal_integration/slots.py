@@ -1,4 +1,6 @@
-"""How many requests are in the air at one connection, over all workers: a counted lease in Redis (design 8).
+"""How many requests are in the air at one connection, over all workers: a counted lease in Redis.
+
+See decisions/0004-one-connection-many-requests.md.
 
 A courtesy to the provider, not what keeps a document from being sent twice: when Redis is emptied the count
 begins anew, and without Redis there is no limit.

@@ -1,7 +1,8 @@
 """Where providers tell us that something became of a document: /api/method/fiscal_integration.webhooks.receive
 
 A webhook only says where to look. It is stored, answered at once, and applied in a job that asks the provider
-(lifecycle.md 5.5): whatever comes twice, late, in the wrong order or from a stranger changes nothing wrongly.
+(decisions/0003-errors-in-five-classes.md): whatever comes twice, late, in the wrong order or from a stranger changes
+nothing wrongly.
 """
 
 import hashlib

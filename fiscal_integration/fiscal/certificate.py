@@ -1,4 +1,4 @@
-"""Certificates that sign for a taxpayer: a PKCS#12 file is opened, looked at, and used to sign (seed 003).
+"""Certificates that sign for a taxpayer: a PKCS#12 file is opened, looked at, and used to sign.
 
 The private key stays inside `Signer`: nothing gives it away, and it cannot be printed, copied or pickled.
 """

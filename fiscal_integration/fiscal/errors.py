@@ -1,4 +1,6 @@
-"""What went wrong, in the five classes that decide what happens next (lifecycle.md 5.5).
+"""What went wrong, in the five classes that decide what happens next.
+
+See decisions/0003-errors-in-five-classes.md.
 
 A provider maps its own codes onto these classes; nothing above it looks at a provider's codes.
 """

@@ -1,7 +1,7 @@
 """Exact money: Decimal everywhere, and one rounding rule.
 
-Half-up is the rule that the Mexican and Panamanian specifications compute with (mexico.md 1.13,
-panama.md 1.6); a float never takes part in a sum.
+Half-up is the rule that the Mexican and Panamanian specifications compute with (authorities/mexico.md#total,
+authorities/panama.md#amounts); a float never takes part in a sum.
 """
 
 from decimal import ROUND_HALF_UP, Decimal

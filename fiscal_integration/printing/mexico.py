@@ -130,7 +130,7 @@ USE_NAMES = {
 	"CP01": "Pagos",
 	"CN01": "Nómina",
 }
-"""Catalogues of SAT as the OpenAPI of Facturapi prints them (mexico.md 2.1)."""
+"""Catalogues of SAT as the OpenAPI of Facturapi prints them (authorities/mexico.md#catalogues)."""
 
 
 def fiscal_cfdi(doc) -> dict:
@@ -244,7 +244,10 @@ def _cfdi_sale(row, body: dict) -> dict:
 
 
 def _cfdi_line(item: dict) -> dict:
-	"""One concept with its taxes, by the arithmetic that Facturapi says it uses (mexico.md 1.13)."""
+	"""One concept with its taxes, by the arithmetic that Facturapi says it uses.
+
+	See authorities/mexico.md#total.
+	"""
 	product = item["product"]
 	quantity, price, cut = item["quantity"], product["price"], item.get("discount", ZERO)
 	gross = quantize(price * quantity, MICRO)
@@ -366,7 +369,7 @@ def _cfdi_settled(entry: dict, sale: str | None) -> dict:
 		"before": figure(entry["last_balance"]),
 		"amount": figure(entry["amount"]),
 		"after": figure(entry["last_balance"] - entry["amount"]),
-		# Facturapi derives it from the taxes in this way (mexico.md 1.3).
+		# Facturapi derives it from the taxes in this way (providers/facturapi.md#requests).
 		"object": _named("02" if entry["taxes"] else "01", TAX_OBJECTS),
 		"taxes": [
 			(

@@ -144,7 +144,7 @@ def fiscal_cafe(doc) -> dict:
 
 
 def _consultation(environment: str) -> str:
-	"""Where anybody looks a document up by its CUFE (panama.md 5.3)."""
+	"""Where anybody looks a document up by its CUFE (authorities/panama.md#qr)."""
 	return rfe.QR_ADDRESSES[environment].replace("FacturasPorQR", "FacturasPorCUFE")
 
 
@@ -173,7 +173,10 @@ def _cafe_line(line: dict) -> dict:
 
 
 def _by_rate(lines) -> list[tuple[str, str, str]]:
-	"""ITBMS by rate: the rate, its base and its amount. 0 % is what is exempt (panama.md 5.4)."""
+	"""ITBMS by rate: the rate, its base and its amount. 0 % is what is exempt.
+
+	See authorities/panama.md#the-document.
+	"""
 	sums: dict[Decimal, list[Decimal]] = {}
 	for line in lines:
 		entry = sums.setdefault(line["rate"], [ZERO, ZERO])

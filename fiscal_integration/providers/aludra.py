@@ -1,4 +1,6 @@
-"""Aludra, Panama: documents built, numbered and signed here, and handed over as signed XML (panama.md 4.1, 5).
+"""Aludra, Panama: documents built, numbered and signed here, and handed over as signed XML.
+
+See providers/aludra.md and authorities/panama.md.
 
 No public text tells the route for XML that the client signed: route and order of the transforms are parameters.
 """

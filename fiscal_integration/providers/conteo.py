@@ -1,4 +1,4 @@
-"""Conteo, API v1: invoices for Panama (seed 004, panama.md section 3 A).
+"""Conteo, API v1: invoices for Panama (providers/conteo.md#api-v1).
 
 What the public text leaves open is a parameter, or is handled either way; docs/conteo.md lists it.
 """
@@ -271,7 +271,7 @@ class Conteo(Provider):
 
 	@staticmethod
 	def _totals(lines) -> tuple[Decimal, Decimal, Decimal]:
-		"""Subtotal, ITBMS and total as the seed computes them: each rounded once, the total of both."""
+		"""Subtotal, ITBMS and total as Conteo's example computes them: each rounded once, the total of both."""
 		subtotal = quantize(sum((line.quantity * _price(line) for line in lines), ZERO))
 		tax = quantize(sum((line.quantity * _price(line) * _rate(line) for line in lines), ZERO))
 		return subtotal, tax, subtotal + tax

@@ -1,4 +1,4 @@
-"""Facturapi, API v2: CFDI 4.0 for Mexico (mexico.md section 1; the seed pages call it FacturaAPI)."""
+"""Facturapi, API v2: CFDI 4.0 for Mexico (providers/facturapi.md; also known as FacturaAPI)."""
 
 import json
 import re
@@ -76,11 +76,11 @@ FIELD_NAMES = {
 	"date": say("Posting Date"),
 }
 """What an error answer names, as the Desk does."""
-# mexico.md 1.8: these mean that a document exists or is being made; it has to be fetched, not sent again.
+# These mean that a document exists or is being made: it is fetched, not sent again (providers/facturapi.md#errors).
 DUPLICATE_CODES = frozenset(
 	("idempotency_key_in_use", "invoice_already_stamped", "stamping_in_progress", "conflict")
 )
-# mexico.md 1.7: the authority, or the provider, will not cancel this document for this reason.
+# The authority or the provider will not cancel this document (providers/facturapi.md#cancelling).
 REFUSING_CODES = frozenset(
 	(
 		"invoice_not_cancelable",
@@ -90,7 +90,7 @@ REFUSING_CODES = frozenset(
 	)
 )
 WITH_SUBSTITUTE = "01"
-# An issue date may lie 72 hours back (mexico.md 2.5); one hour is kept for the way and for the clocks.
+# An issue date may lie 72 hours back (authorities/mexico.md#dates); one hour is kept for delays and clocks.
 OLDEST = timedelta(hours=71)
 CLOCK_SKEW = timedelta(minutes=5)
 
@@ -696,7 +696,7 @@ class Facturapi(Provider):
 
 	@classmethod
 	def parse_webhook(cls, body):
-		"""An event of mexico.md 1.11; only those of invoices lead to a document of ours."""
+		"""An event of providers/facturapi.md#webhooks; only those of invoices lead to a document of ours."""
 		try:
 			event = json.loads(body)
 			subject = event["data"]["object"]

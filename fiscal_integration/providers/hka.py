@@ -552,7 +552,7 @@ def _by_coordinates(provider_id: str) -> dict:
 
 
 def _transaction(document: dgi.Document, reference: str) -> dict:
-	"""datosTransaccion, in the order of panama.md 1.6."""
+	"""datosTransaccion, in the order of authorities/panama.md#amounts."""
 	export, referenced = document.export, document.referenced
 	rate = ZERO if document.currency in dgi.CURRENCIES else quantize(1 / document.exchange_rate, MICRO)
 	return {

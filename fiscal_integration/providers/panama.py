@@ -92,7 +92,7 @@ class PanamaProvider(Provider):
 			)
 
 	def check_cancel(self, held: Held, request: CancelRequest, now: datetime):
-		"""The reason and the window of panama.md 5.6; official wording of neither was found."""
+		"""Checks reason and time window (authorities/panama.md#cancelling: no official wording was found)."""
 		found = []
 		length = len(request.reason.strip())
 		if not SHORTEST_REASON <= length <= LONGEST_REASON:

@@ -22,7 +22,7 @@ class Fault(Exception):
 
 def envelope(operation: str, namespace: str, values: dict, member_namespace: str = "") -> bytes:
 	"""A request for `operation`. Nested dicts become elements of `member_namespace`, lists repeated ones;
-	empty values are left out, since what does not apply must not be sent (panama.md 1.3)."""
+	empty values are left out, since what does not apply must not be sent (providers/hka.md#soap)."""
 	nsmap = {"soapenv": ENVELOPE, "tem": namespace}
 	if member_namespace:
 		nsmap["ser"] = member_namespace

@@ -177,7 +177,7 @@ class TestBuild(unittest.TestCase):
 		self.assertEqual(one.build(sale(), "ref", "key", NOW).body, one.build(sale(), "ref", "key", NOW).body)
 
 	def test_taxes_are_always_told_so_that_none_is_added_silently(self):
-		"""mexico.md 1.3: taxability 02 without taxes adds 16 % IVA, and tax_included is true by default."""
+		"""Taxability 02 without taxes adds 16 % IVA; tax_included defaults to true (providers/facturapi.md#requests)."""
 		for taxes in ((), (vat("100", "0"),)):
 			body, _ = built(sale(line(taxes=taxes), total="100"))
 			self.assertTrue(body["items"][0]["product"]["taxes"])
@@ -228,7 +228,7 @@ class TestBuild(unittest.TestCase):
 		self.assertEqual(body["global"], {"periodicity": "day", "months": "11", "year": 2026})
 
 	def test_foreign_receiver_keeps_its_own_id(self):
-		"""mexico.md 1.3: XEXX010101000 is put by Facturapi, never by us."""
+		"""providers/facturapi.md#requests: XEXX010101000 is put by Facturapi, never by us."""
 		body, _ = built(
 			sale(
 				receiver=Party("Pacific Outfitters Inc", "981234567", "US", "92101"),
@@ -264,7 +264,7 @@ class TestBuild(unittest.TestCase):
 		self.assertEqual((body["payment_form"], body["payment_method"]), ("99", "PPD"))
 
 	def test_evening_sales_keep_their_local_day(self):
-		"""lifecycle.md 5.4: posted in another zone, told in the issuer's with its offset."""
+		"""frappe.md#dates-and-zones: posted in another zone, told in the issuer's with its offset."""
 		utc = datetime(2026, 11, 21, 1, 30, tzinfo=timezone.utc)
 		body, _ = built(sale(issued_at=utc))
 		self.assertEqual(body["date"], "2026-11-20T19:30:00-06:00")
@@ -272,12 +272,12 @@ class TestBuild(unittest.TestCase):
 		self.assertEqual(body["date"], "2026-11-20T17:30:00-08:00")
 
 	def test_what_lay_too_long_is_dated_today(self):
-		"""mexico.md 2.5: SAT takes no date older than 72 hours."""
+		"""authorities/mexico.md#dates: SAT takes no date older than 72 hours."""
 		body, _ = built(sale(issued_at=NOW - timedelta(hours=80)))
 		self.assertEqual(body["date"], NOW.isoformat())
 
 	def test_six_decimals_and_the_total_that_facturapi_will_make(self):
-		"""mexico.md 1.13: 345.60 with tax is 297.93 without, at two decimals; six keep the sum."""
+		"""345.60 with tax is 297.93 without, at two decimals; six keep the sum (authorities/mexico.md#total)."""
 		net = Decimal("297.931034")
 		lines = [line(net=str(net), price=str(net), taxes=(vat(net),))] * 3
 		_, expected = built(sale(*lines, total="1036.80"))
@@ -339,7 +339,7 @@ class TestConnection(unittest.TestCase):
 		return [problem.field for problem in Facturapi.check_connection(provider(**values).connection)]
 
 	def test_keys_have_to_fit_the_environment(self):
-		"""mexico.md 1.1: the key decides whether invoices are real."""
+		"""providers/facturapi.md#keys-and-environments: the key decides whether invoices are real."""
 		self.assertEqual(self.fields(), [])
 		self.assertEqual(self.fields(environment=PRODUCTION, key="sk_live_0123456789"), [])
 		for environment, key in (
@@ -383,7 +383,7 @@ class TestIssue(unittest.TestCase):
 		)
 
 	def test_202_is_pending(self):
-		"""mexico.md 1.6: 2xx is not yet stamped."""
+		"""providers/facturapi.md#answers: 2xx is not yet stamped."""
 		for status in (202, 200):
 			outcome = self.issue((status, answer(status="pending", uuid=None, stamp=None)))
 			self.assertEqual(outcome.document.status, RemoteStatus.PENDING)
@@ -395,7 +395,7 @@ class TestIssue(unittest.TestCase):
 			self.assertEqual(outcome.failure.error_class, ErrorClass.UNKNOWN, content)
 
 	def test_classes_of_errors(self):
-		"""mexico.md 1.8."""
+		"""providers/facturapi.md#errors."""
 		for status, body, expected in (
 			(401, {"code": "api_key_invalid"}, ErrorClass.CONFIGURATION),
 			(402, {"code": "subscription_required"}, ErrorClass.CONFIGURATION),

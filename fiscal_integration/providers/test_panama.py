@@ -1,4 +1,4 @@
-"""HKA and FacturaFácil against their emulators over HTTP, and the rules of panama.md 1, 2, 5.1, 5.2 and 5.6."""
+"""HKA and FacturaFácil against their emulators over HTTP, and the rules of authorities/panama.md."""
 
 import json
 import unittest
@@ -397,7 +397,7 @@ class TestHkaRest(BothTransports, Case):
 
 
 class TestHkaRules(Case):
-	"""What the emulator refuses, one rule of panama.md 1.6 after another; the builder keeps them all."""
+	"""The emulator refuses each breach of authorities/panama.md#amounts; the builder keeps them all."""
 
 	def refused(self, change) -> str:
 		documento = self.documento(invoice())

@@ -1,4 +1,6 @@
-"""Aludra's interface, and behind it a DGI that looks at signed documents for real (panama.md 4.1, 5).
+"""Aludra's interface, and behind it a DGI that looks at signed documents for real.
+
+See providers/aludra.md and authorities/panama.md.
 
 Checked are the order of the elements, the CUFE against the fields, the signature, the certificate's time, the
 arithmetic and duplicates. Option `accepted_code`: 0260 (default) or 0920.

@@ -1,4 +1,4 @@
-"""Conteo's API v1, as seed 004 and panama.md 3 A describe it.
+"""Conteo's API v1, as providers/conteo.md#api-v1 describes it.
 
 Where the public text leaves a gap, both readings are offered as options: `duplicate_names_id` (whether
 DUPLICATE_DOCUMENT tells the invoice_id, default yes), `by_reference` (whether GET /invoices/{…} finds an

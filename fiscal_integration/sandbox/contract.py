@@ -37,7 +37,7 @@ def openapi() -> tuple[dict | None, str]:
 
 
 def _mended(document: dict) -> dict:
-	"""The document without its known defects (mexico.md 1.3).
+	"""The document without its known defects (providers/facturapi.md#requests).
 
 	`related_documents` demands a field `related` that its own properties lack.
 	"""
@@ -123,7 +123,7 @@ def response_errors(method: str, path: str, status: int, body) -> list[str]:
 	"""Where an answer is not what the OpenAPI says.
 
 	An error status that the operation does not list has to have the body of a 400, as the general text on
-	errors says (mexico.md 1.8); any other undocumented status is an error.
+	errors says (providers/facturapi.md#errors); any other undocumented status is an error.
 	"""
 	document, _ = openapi()
 	responses = _operation(method, path)["responses"]

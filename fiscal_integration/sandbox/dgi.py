@@ -1,6 +1,6 @@
 """The DGI's side of every Panamanian emulator: the ledger of documents, their rules, XML and CAFE.
 
-The rules are those of panama.md 1.6 and 5, computed here anew and not with the app's own code, so that both
+The rules are those of authorities/panama.md, computed here anew and not with the app's own code, so that both
 readings are compared in every test.
 """
 
@@ -35,7 +35,10 @@ CANCEL_HOURS = 182
 
 
 class Refusal(Exception):
-	"""The authority does not take the document. `code` is one of panama.md 4.3, or the emulator's "rule"."""
+	"""The authority refuses the document.
+
+	`code` is one of authorities/panama.md#result-codes, or the emulator's "rule".
+	"""
 
 	def __init__(self, message: str, code: str = "rule", where: str = ""):
 		super().__init__(message)

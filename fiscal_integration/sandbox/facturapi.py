@@ -1,4 +1,4 @@
-"""Facturapi API v2, as mexico.md section 1 and the official OpenAPI describe it.
+"""Facturapi API v2, as providers/facturapi.md and the official OpenAPI describe it.
 
 Where the public text leaves a gap (what a used idempotency key answers, 1.6), both readings are offered as
 an option: `idempotency="conflict"` (default) or `"replay"`. With `"none"` it issues whatever it is sent, so that

@@ -1,4 +1,7 @@
-"""What Facturapi and SAT check of an invoice, and how they total it (mexico.md 1.3, 1.8, 1.13, 2)."""
+"""What Facturapi and SAT check of an invoice, and how they total it.
+
+See providers/facturapi.md and authorities/mexico.md.
+"""
 
 import re
 from datetime import datetime, timedelta, timezone

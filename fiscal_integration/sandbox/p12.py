@@ -26,7 +26,7 @@ def certificate_of(
 	usage: str = "sign",
 	name: str = "EMPRESA DE PRUEBA, S.A.",
 ) -> x509.Certificate:
-	"""A certificate with the subject of panama.md 5.5. `usage`: "sign", "encrypt" or "" for none told."""
+	"""A certificate with the subject of authorities/panama.md#signature. `usage`: "sign", "encrypt" or ""."""
 	now = datetime.now(timezone.utc)
 	subject = x509.Name(
 		[

@@ -269,7 +269,7 @@ class TestInvoices(SandboxTestCase):
 		self.assertEqual(self.sandbox.ledger(PROVIDER), [])
 
 	def test_arithmetic(self):
-		"""mexico.md 1.13 and 1.3."""
+		"""authorities/mexico.md#total."""
 		iva = {"type": "IVA", "rate": 0.16}
 		for total, item in (
 			("345.60", {"product": product(price=345.6, tax_included=True)}),
@@ -320,7 +320,7 @@ class TestInvoices(SandboxTestCase):
 		self.assertEqual(self.call("GET", "/invoices", params={"external_id": "no"}).json()["data"], [])
 
 	def test_cancelling(self):
-		"""mexico.md 1.7 and 2.3."""
+		"""authorities/mexico.md#cancelling."""
 		small, large = (
 			self.create("s").json(),
 			self.create("l", items=[{"product": product(price=5000)}]).json(),

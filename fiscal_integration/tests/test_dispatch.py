@@ -253,7 +253,7 @@ class TestUncertainty(FiscalTestCase):
 		self.assertEqual(self.run_job(row).status, lifecycle.ISSUED)
 
 	def test_202_is_followed_up(self):
-		"""mexico.md 1.6."""
+		"""providers/facturapi.md#answers."""
 		_, row = self.sell()
 		self.sandbox.fault("facturapi", "pending", after=600)
 		row = self.run_job(row)
@@ -330,7 +330,7 @@ class TestUncertainty(FiscalTestCase):
 				self.assertIn("theirs", row.error_message)
 
 	def test_a_deadlock_after_the_answer_sends_nothing_twice(self):
-		"""frappe.md 4.1: Frappe would run the whole job again, request included."""
+		"""frappe.md#jobs: Frappe would run the whole job again, request included."""
 		_, row = self.sell()
 		original, failures = (
 			dispatch._apply,

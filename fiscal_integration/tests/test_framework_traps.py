@@ -1,4 +1,4 @@
-"""What Frappe does behind one's back (frappe.md 4.1, 4.6), and that it costs no document."""
+"""What Frappe does behind one's back (frappe.md#jobs), and that it costs no document."""
 
 import threading
 import time

@@ -351,7 +351,10 @@ class TestPayments(MexicoCase):
 		self.assertEqual(api.fiscal_view(doc.doctype, doc.name)["fiscal_id"], paid.fiscal_id)
 
 	def test_partial_payments_count_installments_and_balances(self):
-		"""The official example: 345.60, of which 100 are paid after another payment (mexico.md 1.3)."""
+		"""The official example: 345.60, of which 100 are paid after another payment.
+
+		See providers/facturapi.md#requests.
+		"""
 		sale, _row = self.credit_sale(items=[("CAFE-500", 1, 297.93)])
 		balances = []
 		for amount in (100, 100, 145.6):

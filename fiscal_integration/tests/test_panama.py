@@ -159,7 +159,7 @@ class PanamaSales:
 		self.assertIn('"01"', row.payload)
 
 	def test_a_reserve_invoice_is_issued_like_any_other(self):
-		"""An A/R reserve invoice is a Sales Invoice that does not update stock (seed 000)."""
+		"""An A/R reserve invoice is a Sales Invoice that does not update stock."""
 		doc, _row = self.issue(doctype="Sales Invoice", customer=BUSINESS, paid=False, update_stock=0)
 		self.assertFalse(doc.update_stock)
 

@@ -475,7 +475,7 @@ class TestCFDIOfPayments(MexicoCase, CFDICase):
 		return doc, row
 
 	def settled(self):
-		"""The official example: of 345.60 the second 100 are paid (mexico.md 1.3)."""
+		"""The official example: of 345.60 the second 100 are paid (providers/facturapi.md#requests)."""
 		sale, row = self.credit_sale(items=[("CAFE-500", 1, 297.93)])
 		self.paid((sale, 100))
 		return row, *self.paid((sale, 100))

@@ -1,4 +1,4 @@
-"""SAT catalogues, as far as a client can check them without asking (mexico.md 2.1)."""
+"""SAT catalogues, as far as a client can check them without asking (authorities/mexico.md#catalogues)."""
 
 from fiscal_integration.fiscal.invoice import PaymentKind
 
@@ -60,7 +60,7 @@ PAYMENTS = "CP01"
 WITHOUT_OBLIGATIONS = "616"
 PUBLIC_GENERAL_NAME = "PUBLICO EN GENERAL"
 
-# Company types that CFDI 4.0 wants left out of the name (mexico.md 1.3: legal_name without the suffix).
+# Company types that CFDI 4.0 wants left out of the name (authorities/mexico.md#names).
 CORPORATE_SUFFIX = (
 	r"[\s,]+("
 	r"S\.?\s?A\.?(\s?P\.?\s?I\.?)?(\s?B\.?)?(\s+DE\s+C\.?\s?V\.?)?|"

@@ -1,4 +1,4 @@
-"""What SAT asks of a CFDI 4.0, whoever stamps it: receiver and lines (mexico.md section 2)."""
+"""What SAT asks of a CFDI 4.0, whoever stamps it: receiver and lines (authorities/mexico.md)."""
 
 import re
 from collections.abc import Callable
@@ -10,7 +10,10 @@ from fiscal_integration.fiscal.words import say
 
 
 def check_receiver(receiver: Party, use: str) -> list[Problem]:
-	"""What SAT would refuse of the receiver, with `use` as the CFDI use that will be told (mexico.md 2.1, 2.2)."""
+	"""What SAT would refuse of the receiver, with `use` as the CFDI use that will be told.
+
+	See authorities/mexico.md#catalogues.
+	"""
 	problems = []
 	if is_walk_in(receiver):
 		return problems

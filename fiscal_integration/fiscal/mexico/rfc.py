@@ -1,4 +1,4 @@
-"""RFC, the Mexican taxpayer's id (mexico.md 2.2)."""
+"""RFC, the Mexican taxpayer's id (authorities/mexico.md#rfc)."""
 
 import re
 from datetime import date
@@ -17,7 +17,7 @@ def normalize(text: str | None) -> str:
 def is_valid(text: str) -> bool:
 	"""Whether `text` has the form of an RFC with a real date.
 
-	The check digit is not looked at: real RFCs that SAT itself lists fail it (mexico.md 2.2).
+	The check digit is not looked at: real RFCs that SAT itself lists fail it (authorities/mexico.md#rfc).
 	"""
 	match = _FORM.match(text)
 	if not match:

@@ -5,7 +5,7 @@ from fiscal_integration.fiscal.mexico import rfc
 
 class TestRfc(unittest.TestCase):
 	def test_forms(self):
-		"""mexico.md 2.2: form and a real date; the check digit is advisory only."""
+		"""authorities/mexico.md#rfc: form and a real date; the check digit is advisory only."""
 		for text in (
 			"EKU9003173C9",
 			"XAXX010101000",

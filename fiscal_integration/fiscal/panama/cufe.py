@@ -1,4 +1,4 @@
-"""CUFE, the unique code of a Panamanian electronic invoice: 66 characters (panama.md 5.1)."""
+"""CUFE, the unique code of a Panamanian electronic invoice: 66 characters (authorities/panama.md#cufe)."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A Panamanian fiscal document by the DGI's rules (panama.md 1.6, 5): what HKA, FacturaFácil and our own rFE
+"""A Panamanian fiscal document by the rules of authorities/panama.md: what HKA, FacturaFácil and our own rFE
 are all written from. It knows the codes and the arithmetic, and no provider's names for them.
 """
 

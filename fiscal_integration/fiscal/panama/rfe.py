@@ -1,4 +1,7 @@
-"""The DGI's XML of a fiscal document, the rFE (panama.md 5.4): written to be signed, and read again."""
+"""The DGI's XML of a fiscal document, the rFE: writes it for signing and reads it.
+
+See authorities/panama.md#the-document.
+"""
 
 import hashlib
 from dataclasses import dataclass

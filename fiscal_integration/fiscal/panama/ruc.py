@@ -1,4 +1,7 @@
-"""RUC, the Panamanian taxpayer's number, and its verification digits, the DV (panama.md 5.2)."""
+"""RUC, the Panamanian taxpayer's number, and its verification digits, the DV.
+
+See authorities/panama.md#ruc-and-dv.
+"""
 
 import re
 from dataclasses import dataclass

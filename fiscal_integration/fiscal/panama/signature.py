@@ -1,4 +1,4 @@
-"""The DGI's signature of an rFE: an enveloped XMLDSig, RSA-SHA256 (panama.md 5.5).
+"""The DGI's signature of an rFE: an enveloped XMLDSig, RSA-SHA256 (authorities/panama.md#signature).
 
 The standard wants the enveloped-signature transform before canonicalization, and verifiers such as xmlsec1 read
 no other order; the one real document that is known has them the other way round. Both make the same digest. The
@@ -31,7 +31,10 @@ class BadSignature(Exception):
 
 
 class _Signer(XMLSigner):
-	"""signxml's, with the methods of panama.md 5.5: another canonicalization for the document than for SignedInfo."""
+	"""signxml's signer, with one canonicalization for the document and another for SignedInfo.
+
+	See authorities/panama.md#signature.
+	"""
 
 	def __init__(self, sample_order: bool = False):
 		super().__init__(

@@ -2,7 +2,7 @@ import unittest
 
 from fiscal_integration.fiscal.panama import cufe
 
-# panama.md 5.1
+# authorities/panama.md#cufe
 PUBLISHED = (
 	"FE01200000045400-2-299934-0900002022050500000000389990117686690628",
 	"FE0120000155596713-2-2015-5900012019052800055000155650121566749040",

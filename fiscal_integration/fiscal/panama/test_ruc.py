@@ -2,7 +2,7 @@ import unittest
 
 from fiscal_integration.fiscal.panama import ruc
 
-# panama.md 5.2: pairs that were published and recompute.
+# authorities/panama.md#ruc-and-dv: pairs that were published and recompute.
 PUBLISHED = {
 	"155596713-2-2015": "59",
 	"521-136-113133": "02",

@@ -6,7 +6,9 @@ from fiscal_integration.fiscal.panama.document import LAST_NUMBER
 
 
 class FiscalSequence(Document):
-	"""The issuer's numbers of one branch and point of sale in one environment (panama.md 5.6).
+	"""The issuer's numbers of one branch and point of sale in one environment.
+
+	See authorities/panama.md#numbers.
 
 	`last_number` is the last one that was given to a document; it only grows.
 	"""
