@@ -295,10 +295,12 @@ class Chaos:
 		self.sandbox.advance(WARP_SECONDS)
 
 	def rows_waiting(self, due):
+		from fiscal_integration.due import by
+
 		fields = ("next_attempt", "lease_until", "sent_at")
 		for row in self.frappe.get_all(
 			"Fiscal Document",
-			{"status": ("in", due), "next_attempt": ("<", self.horizon())},
+			{"status": ("in", due), "next_attempt": by(self.horizon())},
 			["name", *fields],
 		):
 			yield row.name, {field: row[field] for field in fields}
@@ -314,20 +316,21 @@ class Chaos:
 		return lifecycle
 
 	def open_rows(self) -> int:
+		from fiscal_integration.due import by
+
 		self.frappe.db.rollback()
 		return self.frappe.db.count(
 			"Fiscal Document",
-			{"status": ("in", self.lifecycle().DUE), "next_attempt": ("<", self.horizon())},
+			{"status": ("in", self.lifecycle().DUE), "next_attempt": by(self.horizon())},
 		)
 
 	def due_rows(self) -> int:
+		from fiscal_integration.due import by
+
 		self.frappe.db.rollback()
 		return self.frappe.db.count(
 			"Fiscal Document",
-			{
-				"status": ("in", self.lifecycle().DUE),
-				"next_attempt": ("<=", self.frappe.utils.now_datetime()),
-			},
+			{"status": ("in", self.lifecycle().DUE), "next_attempt": by()},
 		)
 
 	# -- the verdict -------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from frappe.utils import (
 )
 from frappe.utils import validate_email_address as valid_email
 
-from fiscal_integration import audit, certificates, connection
+from fiscal_integration import audit, certificates, connection, due
 from fiscal_integration.fiscal import lifecycle
 
 DOCTYPE = "Fiscal Document"
@@ -41,7 +41,6 @@ def dead_letters():
 	now = now_datetime()
 	before = add_to_date(now, hours=-OLDER_THAN_HOURS)
 	fields = [
-		"name",
 		"reference_doctype",
 		"reference_name",
 		"status",
@@ -49,18 +48,10 @@ def dead_letters():
 		"creation",
 		"error_message",
 	]
-	# By name, since Frappe counts an empty date as before any other, in some versions.
-	found = {}
-	for filters in (
-		{"status": ("in", lifecycle.DEAD_LETTERS), "status_since": ("<=", before)},
-		{"status": ("in", lifecycle.DUE), "creation": ("<=", before)},
-	):
-		for told in ({"alerted_on": ("is", "not set")}, {"alerted_on": ("<", now.date())}):
-			for row in frappe.get_all(DOCTYPE, {**filters, **told}, fields, order_by="creation asc", limit=0):
-				found[row.name] = row
+	found = due.unsent_alerts(before, now.date(), fields)
 	if not found:
 		return
-	names, found = list(found), list(found.values())
+	names = [row.name for row in found]
 	for start in range(0, len(names), 500):
 		frappe.db.set_value(
 			DOCTYPE,

@@ -11,7 +11,7 @@ import frappe
 from frappe import _
 from frappe.utils import add_to_date, get_datetime, get_system_timezone, now_datetime
 
-from fiscal_integration import audit, connection, dispatch, files, payments
+from fiscal_integration import audit, connection, dispatch, due, files, payments
 from fiscal_integration.dispatch import DOCTYPE
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import ErrorClass, Failure
@@ -135,18 +135,7 @@ def enqueue(name: str) -> bool:
 
 def sweep():
 	"""Queue the cancellations that are due, and what is still to be done for those that went well."""
-	for name in frappe.get_all(
-		DOCTYPE,
-		{
-			"cancellation_status": ("in", (*lifecycle.CANCELLING, CANCELLED)),
-			"cancellation_next": ("<=", now_datetime()),
-		},
-		pluck="name",
-		order_by="cancellation_next asc",
-		limit=SWEEP_LIMIT,
-		# Else Frappe takes what is due never for due since long ago.
-		ignore_ifnull=True,
-	):
+	for name in due.cancellations(SWEEP_LIMIT):
 		enqueue(name)
 
 

@@ -20,8 +20,9 @@ def dead_letters() -> dict:
 	_require_reader()
 	before = add_to_date(now_datetime(), hours=-alerts.OLDER_THAN_HOURS).replace(microsecond=0)
 	filters = {"status": ["in", list(lifecycle.DEAD_LETTERS)], "status_since": ["<=", str(before)]}
-	(found,) = frappe.get_list(alerts.DOCTYPE, fields=["count(name) as number"], filters=filters)
-	return _number(found.number, ["List", alerts.DOCTYPE, "List"], filters)
+	# Counted here: 15 and 16 have no common way to let get_list, which looks at permissions, count.
+	found = frappe.get_list(alerts.DOCTYPE, filters=filters, pluck="name", order_by="", limit=0)
+	return _number(len(found), ["List", alerts.DOCTYPE, "List"], filters)
 
 
 @frappe.whitelist()

@@ -21,6 +21,7 @@ from fiscal_integration import (
 	audit,
 	circuit,
 	connection,
+	due,
 	mapping,
 	numbering,
 	payments,
@@ -412,15 +413,7 @@ def _next_of(device: str) -> str | None:
 
 def _enqueue_next(device: str):
 	"""The sale behind the one that was handled goes at once, rather than with the next sweep."""
-	names = frappe.get_all(
-		DOCTYPE,
-		{"device": device, "status": lifecycle.QUEUED, "next_attempt": ("<=", now_datetime())},
-		pluck="name",
-		ignore_ifnull=True,
-		order_by="creation asc, name asc",
-		limit=1,
-	)
-	for name in names:
+	if name := due.next_of_device(device):
 		enqueue(name)
 
 

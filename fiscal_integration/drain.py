@@ -13,7 +13,7 @@ import frappe
 from frappe import _
 from frappe.utils import add_to_date, get_datetime, get_time, getdate, now_datetime
 
-from fiscal_integration import alerts, by_hand, circuit, connection, dispatch, sources
+from fiscal_integration import alerts, by_hand, circuit, connection, dispatch, due, sources
 from fiscal_integration.dispatch import DOCTYPE
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import ErrorClass
@@ -44,17 +44,8 @@ PUBLISH_SECONDS = 2
 
 def sweep():
 	"""Queue everything that is due: what Redis lost, what waits for its next attempt, what a dead worker left."""
-	due = frappe.get_all(
-		DOCTYPE,
-		filters={"status": ("in", lifecycle.DUE), "next_attempt": ("<=", now_datetime())},
-		fields=["name", "company", "bulk"],
-		order_by="next_attempt asc",
-		limit=SWEEP_LIMIT,
-		# Else Frappe takes what is due never, because it is held back, for due since long ago, and the first.
-		ignore_ifnull=True,
-	)
 	by_company: dict[str, list] = {}
-	for row in due:
+	for row in due.documents(SWEEP_LIMIT):
 		by_company.setdefault(row.company, []).append(row)
 	for company, rows in by_company.items():
 		_sweep_company(company, rows)
@@ -203,36 +194,15 @@ class _Drain:
 
 	def _due(self, limit: int):
 		"""The names and devices of what is due, at most `limit`: live rows first. Bulk is read ahead."""
-		found = self._read(0, limit)
+		left_out = self.skip, self.busy_devices
+		found = due.of_company(self.company, 0, limit, *left_out)
 		if len(found) < limit:
 			if len(self.ahead) < limit:
-				self.ahead = self._read(1, max(limit, READ_AHEAD))
+				self.ahead = due.of_company(self.company, 1, max(limit, READ_AHEAD), *left_out)
 			room = limit - len(found)
 			found += self.ahead[:room]
 			self.ahead = self.ahead[room:]
 		return found
-
-	def _read(self, bulk: int, limit: int):
-		"""One query for each state: over all of them at once the database would sort everything that is due."""
-		found = []
-		for status in lifecycle.DUE:
-			found += frappe.get_all(
-				DOCTYPE,
-				filters={
-					"company": self.company,
-					"status": status,
-					"bulk": bulk,
-					"next_attempt": ("<=", now_datetime()),
-					**({"name": ("not in", list(self.skip))} if self.skip else {}),
-					**({"device": ("not in", list(self.busy_devices))} if self.busy_devices else {}),
-				},
-				fields=["name", "device", "next_attempt"],
-				order_by="next_attempt asc",
-				limit=limit,
-				# See `sweep`. What is on no device waits while one is busy; there is hardly both.
-				ignore_ifnull=True,
-			)
-		return sorted(found, key=lambda row: row.next_attempt)[:limit]
 
 
 # -- bulk ------------------------------------------------------------------------------------------------
@@ -369,10 +339,7 @@ def finish_batches(kind: str | None = None):
 				enqueue_preparation(batch.name)
 			continue
 		soon = add_to_date(now, seconds=BATCH_HORIZON_SECONDS)
-		busy = frappe.db.exists(
-			DOCTYPE, {"batch": batch.name, "status": ("in", lifecycle.DUE), "next_attempt": ("<=", soon)}
-		)
-		if busy and in_time:
+		if in_time and due.in_batch(batch.name, soon):
 			continue
 		_sum_up(batch)
 

@@ -11,7 +11,7 @@ from frappe import _
 from frappe.utils import add_to_date, get_datetime, now_datetime
 from frappe.utils.file_manager import save_file
 
-from fiscal_integration import audit, circuit, connection, dispatch
+from fiscal_integration import audit, circuit, connection, dispatch, due
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.words import translated
 from fiscal_integration.slots import Slots
@@ -107,20 +107,8 @@ def _fetch(row, kind) -> bytes:
 
 def sweep():
 	"""Queue the fetching of the XML files that are due."""
-	if _due(1):
+	if due.xml_files(1):
 		_enqueue_due()
-
-
-def _due(limit: int) -> list[str]:
-	return frappe.get_all(
-		dispatch.DOCTYPE,
-		{"status": lifecycle.ISSUED, "next_attempt": ("<=", now_datetime())},
-		pluck="name",
-		order_by="next_attempt asc",
-		limit=limit,
-		# Else Frappe takes what is due never for due since long ago.
-		ignore_ifnull=True,
-	)
 
 
 def _enqueue_due(part: int = 0) -> bool:
@@ -130,7 +118,7 @@ def _enqueue_due(part: int = 0) -> bool:
 def keep_due(part: int = 0, seconds: float = KEEP_SECONDS):
 	"""The job: fetch what is due, one after the other and each once. `part` alternates (see drain.enqueue_drain)."""
 	deadline, tried = time.monotonic() + seconds, set()
-	while names := [name for name in _due(20) if name not in tried]:
+	while names := [name for name in due.xml_files(20) if name not in tried]:
 		for name in names:
 			tried.add(name)
 			keep(name)
@@ -144,8 +132,8 @@ def keep(document: str):
 	try:
 		frappe.db.commit()
 		row = frappe.get_doc(dispatch.DOCTYPE, document, for_update=True)
-		due = row.next_attempt and get_datetime(row.next_attempt) <= now_datetime()
-		if row.status != lifecycle.ISSUED or not due:
+		ready = row.next_attempt and get_datetime(row.next_attempt) <= now_datetime()
+		if row.status != lifecycle.ISSUED or not ready:
 			frappe.db.rollback()
 			return
 		# Put off before it is tried, so that nobody else tries now, and soon nobody does if this fails.

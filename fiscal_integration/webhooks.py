@@ -11,12 +11,13 @@ import frappe
 from frappe import _
 from frappe.utils import add_to_date, get_url, now_datetime
 
-from fiscal_integration import cancellation, connection, dispatch
+from fiscal_integration import cancellation, connection, dispatch, due
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.providers.base import WebhookEvent
 
 DOCTYPE = "Fiscal Webhook Event"
 MAX_BYTES = 256 * 1024
+SWEEP_LIMIT = 200
 WAITS = (30, 120, 600, 3600)
 """Seconds between the tries to find the document of an event: our own answer may be stored after it."""
 
@@ -86,13 +87,7 @@ def enqueue(name: str) -> bool:
 
 def sweep():
 	"""Queue the events that were not applied: Redis was down, or their document was not known yet."""
-	for name in frappe.get_all(
-		DOCTYPE,
-		{"status": "Received", "next_try": ("<=", now_datetime())},
-		pluck="name",
-		order_by="creation asc",
-		limit=200,
-	):
+	for name in due.webhook_events(SWEEP_LIMIT):
 		enqueue(name)
 
 

@@ -393,7 +393,7 @@ class Database:
 		return self.get_value(dt, dn, "name", order_by=None)
 
 	def count(self, dt, filters=None, debug=False, cache=False, distinct=True):
-		return Query(dt, ["count(*)"], filters, strict=True).run(as_dict=False)[0][0]
+		return Query(dt, [], filters, strict=True).count()
 
 	def table_exists(self, doctype, cached=True):
 		return f"tab{doctype}" in self.get_tables(cached)

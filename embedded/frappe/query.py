@@ -10,11 +10,13 @@ NUMBERS = ("Check", "Int", "Float", "Currency", "Percent", "Rating", "Duration",
 OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "in", "not in", "like", "not like", "between", "is")
 STANDARD = ("name", "owner", "creation", "modified", "modified_by", "docstatus", "idx")
 CHILD = ("parent", "parentfield", "parenttype")
+MOMENTS = ("Date", "Datetime")
+FALLBACKS = {"Date": "0001-01-01", "Datetime": "0001-01-01", "Time": "00:00:00", **dict.fromkeys(NUMBERS, 0)}
+"""What 16 reads NULL as, by the type of the field; "" for the others."""
 PLAIN = re.compile(r"^`?(?:tab([^`]+)`\.`?)?(\w+)`?(?:\s+as\s+[`'\"]?(\w+)[`'\"]?)?$", re.I)
-CALL = re.compile(
-	r"^(count|sum|min|max|avg)\((distinct )?(\*|[`\w. ]+)\)(?:\s+as\s+[`'\"]?(\w+)[`'\"]?)?$", re.I
-)
-ORDER = re.compile(r"^(?:`?tab([^`]+)`?\.)?`?(\w+)`?(?:\s+(asc|desc))?$", re.I)
+FUNCTION = re.compile(r"^\s*[a-z_]\w*\s*\(", re.I)
+ORDER = re.compile(r"^(?:`tab([^`]+)`\.(?=`?\w))?(?:(?<=\.)`(\w+)`|(\w+))(?:\s+(asc|desc))?$", re.I)
+"""A plain name, or `tabX`.`name`: 16 refuses a name alone in backticks."""
 
 
 def column(meta, fieldname, value):
@@ -44,7 +46,7 @@ def moment(kind, value):
 
 
 class Query:
-	"""One SELECT on a doctype; `strict` is frappe.db's reading of NULL, otherwise get_all's."""
+	"""One SELECT on a doctype; `strict` is frappe.db's reading of NULL, otherwise that of get_all in Frappe 16."""
 
 	def __init__(self, doctype, fields, filters=None, or_filters=None, strict=False, distinct=False):
 		self.doctype, self.strict, self.distinct = doctype, strict, distinct
@@ -84,6 +86,8 @@ class Query:
 				yield self.doctype, "name", "in", filters
 				return
 			filters = [filters]
+		if not isinstance(filters, dict) and len(filters) == 1 and len(filters[0]) > 4:
+			frappe.throw(f"Invalid simple filter format: {filters[0]}", frappe.ValidationError)
 		for entry in filters:
 			if isinstance(entry, dict):
 				yield from self.normalise(entry)
@@ -118,11 +122,11 @@ class Query:
 		field = field.strip()
 		if field == "*":
 			return f"`tab{self.doctype}`.*"
-		if match := CALL.match(field):
-			function, distinct, inner, alias = match.groups()
-			if inner != "*":
-				inner = self.select(inner)
-			return f"{function}({distinct or ''}{inner})" + (f" as `{alias}`" if alias else "")
+		if FUNCTION.match(field):
+			# Dicts of functions, which 16 takes instead, are unknown to 15: use frappe.db.sql.
+			frappe.throw(
+				f"SQL functions are not allowed as strings in SELECT: {field}.", frappe.ValidationError
+			)
 		if not (match := PLAIN.match(field)):
 			refuse(f"the field expression {field!r}")
 		doctype, name, alias = match.groups()
@@ -131,51 +135,71 @@ class Query:
 		return f"{self.table(doctype)}.`{name}`" + (f" as `{alias}`" if alias else "")
 
 	def condition(self, doctype, fieldname, operator, value, qualified=True):
+		"""One filter, as Frappe 16 reads it (`Engine._build_criterion_for_simple_filter`)."""
 		if operator not in OPERATORS:
 			refuse(f"the filter operator {operator!r}")
 		self.check(doctype, fieldname)
 		from frappe.database import spread, to_sql
 
 		name = f"{self.table(doctype)}.`{fieldname}`" if qualified else f"`{fieldname}`"
-		df = frappe.get_meta(doctype).get_field(fieldname)
-		numeric = fieldname in ("docstatus", "idx") or (df and df.fieldtype in NUMBERS)
-		filled = f"ifnull({name}, {0 if numeric else chr(39) * 2})"
+		kind = self.kind(doctype, fieldname)
+		fallback = FALLBACKS.get(kind, "")
 		if operator == "is":
 			if value not in ("set", "not set"):
 				refuse(f"the filter is {value!r}")
-			return f"{name} != ''" if value == "set" else f"{filled} = ''"
-		if operator == "between":
-			return self._between(name, df, fieldname, value)
+			empty = "0" if kind in NUMBERS else "''"
+			return f"{name} != {empty}" if value == "set" else f"({name} is null or {name} = {empty})"
 		if operator in ("in", "not in"):
 			if isinstance(value, str):
-				value = [v.strip() for v in value.split(",")]
+				value = value.split(",")
 			value = list(value or ("",))
-			nullable = not self.strict and (operator == "not in" or any(v is None or v == "" for v in value))
-			values = ["" if v is None else v for v in value] if not self.strict else value
-			return f"{filled if nullable else name} {operator} {spread(values, self.params)}"
+			nullable = operator == "not in" or any(v is None or v == "" for v in value)
+			if nullable and self.wraps(fieldname, kind):
+				name = f"ifnull({name}, {frappe.db.escape(fallback)})"
+			return f"{name} {operator} {spread(value, self.params)}"
+		if operator == "between":
+			if self.wraps(fieldname, kind) and kind not in MOMENTS:
+				name = f"ifnull({name}, {frappe.db.escape(fallback)})"
+			return self._between(name, kind, value)
 		if isinstance(value, list | tuple | dict | set):
 			refuse(f"the filter value {value!r} for {operator}")
-		if value is None and self.strict:
-			return f"{name} is {'not ' if operator == '!=' else ''}null" if operator in ("=", "!=") else "0"
-		if (df and df.fieldtype == "Datetime") or fieldname in ("creation", "modified"):
-			value = frappe.utils.get_datetime(value) if value else value
-		elif df and df.fieldtype == "Date":
-			value = frappe.utils.getdate(value) if value else value
-		elif numeric:
-			value = frappe.utils.flt(value)
-		self.params.append(to_sql("" if value is None else value))
-		wraps = not self.strict and not (value and operator in ("=", "like", ">", ">="))
-		return f"{filled if wraps and not numeric else name} {operator} ?"
+		if value is None:
+			if operator != "!=":
+				return f"{name} is null"
+			self.params.append(fallback)
+			return f"{name} != ?"
+		typed = moment(kind, value) if kind in MOMENTS else value
+		if kind in NUMBERS and operator not in ("like", "not like"):
+			typed = frappe.utils.flt(value)
+		self.params.append(to_sql(typed))
+		if self.wraps(fieldname, kind) and not (
+			operator == "like" or (operator == "=" and value) or (operator in (">", ">=") and kind in MOMENTS)
+		):
+			name = f"ifnull({name}, {frappe.db.escape(fallback)})"
+		return f"{name} {operator} ?"
 
-	def _between(self, name, df, fieldname, value):
+	def kind(self, doctype, fieldname) -> str:
+		"""The type of a field, those that every doctype has included."""
+		df = frappe.get_meta(doctype).get_field(fieldname)
+		if df:
+			return df.fieldtype
+		return {"creation": "Datetime", "modified": "Datetime", "docstatus": "Int", "idx": "Int"}.get(
+			fieldname, "Data"
+		)
+
+	def wraps(self, fieldname, kind) -> bool:
+		"""Whether NULL is read as the type's least value: in get_all and get_list, of what may be NULL."""
+		return not self.strict and fieldname not in ("name", "creation", "modified") and kind not in NUMBERS
+
+	def _between(self, name, kind, value):
 		from frappe.database import to_sql
 
 		low, high = value
-		if fieldname in ("creation", "modified") or (df and df.fieldtype == "Datetime"):
+		if kind == "Datetime":
 			low, high = frappe.utils.get_datetime(low), frappe.utils.get_datetime(high)
 			if len(str(value[1])) <= 10:
 				high = high.replace(hour=23, minute=59, second=59, microsecond=999999)
-		elif df and df.fieldtype == "Date":
+		elif kind == "Date":
 			low, high = frappe.utils.getdate(low), frappe.utils.getdate(high)
 		self.params += [to_sql(low), to_sql(high)]
 		return f"{name} between ? and ?"
@@ -197,31 +221,37 @@ class Query:
 		parts = []
 		for part in order_by.split(","):
 			if not (match := ORDER.match(part.strip())):
-				refuse(f"order_by {part!r}")
-			doctype, name, direction = match.groups()
+				frappe.throw(f"Order By has invalid notation: {part}", frappe.ValidationError)
+			doctype, quoted, plain, direction = match.groups()
+			name = quoted or plain
 			aliased = any(f" as `{name}`" in c for c in self.columns)
 			prefix = "" if aliased else f"{self.table(doctype or self.doctype)}."
 			parts.append(f"{prefix}`{name}` {direction or 'asc'}")
 		self.order_by = " order by " + ", ".join(parts)
 
-	def run(self, as_dict=True):
-		clause, params = self.where()
-		joins = "".join(
+	def joined(self) -> str:
+		return "".join(
 			f" left join `tab{j}` on `tab{j}`.parent = `tab{self.doctype}`.name"
 			f" and `tab{j}`.parenttype = {frappe.db.escape(self.doctype, percent=False)}"
 			for j in self.joins
 		)
+
+	def count(self) -> int:
+		clause, params = self.where()
+		sql = f"select count(*) from `tab{self.doctype}`{self.joined()}{clause}"
+		return frappe.db._execute(sql, params).fetchone()[0]
+
+	def run(self, as_dict=True):
+		clause, params = self.where()
+		joins = self.joined()
 		group = ""
 		if self.group_by:
 			group = " group by " + ", ".join(self.select(g) for g in self.group_by.split(","))
 		distinct = "distinct " if self.distinct else ""
-		order = self.order_by
-		if not group and any(CALL.match(c.split(" as ")[0].replace("`", "")) for c in self.columns):
-			order = ""
 		limit = f" limit {int(self.limit)}" if self.limit else ""
 		if self.offset:
 			limit = (limit or " limit -1") + f" offset {int(self.offset)}"
-		sql = f"select {distinct}{', '.join(self.columns)} from `tab{self.doctype}`{joins}{clause}{group}{order}{limit}"
+		sql = f"select {distinct}{', '.join(self.columns)} from `tab{self.doctype}`{joins}{clause}{group}{self.order_by}{limit}"
 		cursor = frappe.db._execute(sql, params)
 		rows = cursor.fetchall()
 		if not as_dict:
@@ -255,7 +285,7 @@ def get_list(
 	ignore_ddl=False,
 	**kwargs,
 ):
-	"""frappe.get_list: default page 20, permission applied unless ignore_permissions."""
+	"""frappe.get_list: permission applied unless ignore_permissions."""
 	if kwargs or docstatus:
 		refuse(f"get_list({', '.join(kwargs) or 'docstatus'})")
 	meta = frappe.get_meta(doctype)
@@ -273,7 +303,8 @@ def get_list(
 		)
 	if pluck and not fields:
 		fields = [pluck]
-	query = Query(doctype, fields or ["name"], filters, or_filters, ignore_ifnull, distinct)
+	# `ignore_ifnull` is taken and changes nothing, as in 16.
+	query = Query(doctype, fields or ["name"], filters, or_filters, distinct=distinct)
 	if not ignore_permissions:
 		from frappe.permissions import match_conditions
 
@@ -281,7 +312,9 @@ def get_list(
 	query.group_by = group_by
 	if order_by:
 		query.order(None if order_by == "KEEP_DEFAULT_ORDERING" else order_by)
-	query.limit = next((v for v in (limit_page_length, limit, page_length) if v is not None), 20)
+	query.limit = next((v for v in (limit_page_length, limit, page_length) if v is not None), None)
+	if query.limit is None:
+		refuse("get_list without a limit, which 15 takes as 20 and 16 as none; say which,")
 	query.limit = int(query.limit)
 	query.offset = int(limit_start or start or 0)
 	rows = query.run(as_dict=not as_list)
