@@ -8,10 +8,15 @@ import json
 import frappe
 from frappe.utils import add_to_date, now_datetime
 
-from fiscal_integration import alerts, connection
+from fiscal_integration import alerts, connection, custom_fields
 from fiscal_integration.fiscal import lifecycle
 
 NOTHING = "–"
+
+
+def may_see_app() -> bool:
+	"""True for users who find the app on the home screen and in the app switcher."""
+	return bool({"System Manager", *custom_fields.ROLES}.intersection(frappe.get_roles()))
 
 
 @frappe.whitelist()

@@ -5,6 +5,19 @@ app_description = "Government-valid fiscal documents for ERPNext's POS and Sales
 app_email = "fiscal-integration@example.com"
 app_license = "mit"
 
+app_logo_url = "/assets/fiscal_integration/images/fiscal-integration.svg"
+app_home = "/app/fiscal-integration"
+# The home screen of Frappe 16 and later, and the app switcher of 15.
+add_to_apps_screen = [
+	{
+		"name": app_name,
+		"logo": app_logo_url,
+		"title": app_title,
+		"route": app_home,
+		"has_permission": "fiscal_integration.cards.may_see_app",
+	}
+]
+
 required_apps = ["frappe/erpnext"]
 
 before_install = "fiscal_integration.install.before_install"

@@ -46,6 +46,30 @@ class TestRecords(FrappeTestCase):
 	def setUp(self):
 		self.workspace = shipped("Workspace")[MODULE]
 
+	def test_the_home_screen_of_16_and_later(self):
+		app = Path(fiscal_integration.__file__).parent
+		icon = json.loads((app / "desktop_icon/fiscal_integration.json").read_text())
+		sidebar = json.loads((app / "workspace_sidebar/fiscal_integration.json").read_text())
+		(screen,) = frappe.get_hooks("add_to_apps_screen", app_name="fiscal_integration")
+		self.assertEqual((icon["label"], sidebar["title"]), (MODULE, self.workspace["name"]))
+		self.assertEqual((icon["link"], icon["logo_url"]), (screen["route"], screen["logo"]))
+		logo = app / "public" / screen["logo"].removeprefix("/assets/fiscal_integration/")
+		self.assertTrue(logo.is_file())
+		links = [row for row in sidebar["items"] if row["type"] == "Link"]
+		for row in links:
+			if row["link_type"] == "DocType":
+				self.check_doctype(row["link_to"])
+		# The sidebar leads wherever the workspace's cards do; a print format is made in its own list.
+		wanted = {row["link_to"] for row in self.workspace["links"] if row["type"] == "Link"}
+		self.assertEqual(wanted - {"Print Format"}, {row["link_to"] for row in links} - {MODULE})
+
+	def test_who_sees_the_app(self):
+		self.assertTrue(cards.may_see_app())
+		sample.ensure_user("app-cashier@example.com", ["Sales User"], "a password of its own")
+		frappe.set_user("app-cashier@example.com")
+		self.addCleanup(frappe.set_user, "Administrator")
+		self.assertFalse(cards.may_see_app())
+
 	def on_a_bench(self):
 		if not frappe.db.exists("DocType", "Workspace"):
 			self.skipTest("the embedded site has no Desk")
