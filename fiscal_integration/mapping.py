@@ -5,7 +5,7 @@ decimals, because ERPNext's own are rounded to cents and no longer sum to what t
 """
 
 import json
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -107,6 +107,7 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 		export=_export(doc),
 		variant=(doc.get("fiscal_document_variant") or "").strip(),
 		substitutes=_substituted(doc),
+		supplied_on=_supplied_on(doc),
 	)
 
 
@@ -296,6 +297,13 @@ def payment_kind(mode: str) -> PaymentKind:
 		if any(word in name for word in words):
 			return kind
 	return PAYMENT_TYPES.get(frappe.get_cached_value("Mode of Payment", mode, "type"), PaymentKind.OTHER)
+
+
+def _supplied_on(doc) -> date:
+	"""The day whose tax rates count: of a return or an adjustment, that of the sale that it corrects."""
+	original = doc.get("return_against")
+	day = frappe.db.get_value(doc.doctype, original, "posting_date") if original else None
+	return getdate(day or doc.posting_date)
 
 
 def _substituted(doc) -> str:

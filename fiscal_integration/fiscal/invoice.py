@@ -214,6 +214,7 @@ class Invoice:
 	the provider's own code for a document that its data do not show to be one (see Provider.variants);
 	`substitutes` the fiscal id of the document whose place this one takes. A PAYMENT has no lines: it `settles`
 	sales, and `payment_reference` is what the bank calls it. `period`: it stands for the walk-in sales of that.
+	`supplied_on` is the day whose tax rates count: of a return or an adjustment, the day of the original.
 	"""
 
 	doctype: str
@@ -242,3 +243,4 @@ class Invoice:
 	settles: tuple[Settlement, ...] = ()
 	payment_reference: str = ""
 	period: Period | None = None
+	supplied_on: date | None = None

@@ -7,14 +7,13 @@ from frappe.utils import getdate
 
 from fiscal_integration import dispatch, mapping
 from fiscal_integration.fiscal import lifecycle
-from fiscal_integration.fiscal.austria import rksv
+from fiscal_integration.fiscal.austria import rates, rksv
 from fiscal_integration.fiscal.errors import MappingError
 from fiscal_integration.fiscal.lifecycle import NOT_REQUIRED
 from fiscal_integration.fiscal.money import decimal, quantize
-from fiscal_integration.printing.common import RATES, Words, figure, lines_of, receipt_of, sale_of, state_of
-from fiscal_integration.providers.fiskaly import ZONE, buckets
+from fiscal_integration.printing.common import Words, figure, lines_of, receipt_of, sale_of, state_of
+from fiscal_integration.providers.fiskaly import ZONE, by_rate
 
-FRACTIONS = {name: rate for rate, name in rksv.RATES.items()}
 AUSTRIAN = Words(
 	"AT",
 	"KEIN GÜLTIGER BELEG",
@@ -70,9 +69,9 @@ def _austrian_rates(doc) -> list[tuple[str, str, str, str]]:
 		return []
 	sign = -1 if doc.get("is_return") else 1
 	found = []
-	for name, gross in buckets(invoice).items():
-		net = quantize(gross / (1 + FRACTIONS[name]))
-		found.append((RATES[name], *(_german(sign * amount) for amount in (net, gross - net, gross))))
+	for rate, gross in by_rate(invoice).items():
+		net = quantize(gross / (1 + rate))
+		found.append((rates.percent(rate), *(_german(sign * amount) for amount in (net, gross - net, gross))))
 	return found
 
 

@@ -22,7 +22,6 @@ from fiscal_integration.providers.base import TEST
 TRAINING_LABEL, CANCELLATION_LABEL = "Trainingsbuchung", "Stornobuchung"
 LABELS = {"TRAINING": TRAINING_LABEL, "CANCELLATION": CANCELLATION_LABEL}
 """What RKSV section 10 (3) wants on such receipts."""
-RATES = {name: f"{rate * 100:.0f} %" for rate, name in rksv.RATES.items()}
 SLIPS = (*lifecycle.DUE, lifecycle.FAILED)
 """States of a sale at a cash register that cannot be reached: its slip tells the outage (austria.md 3.4)."""
 
@@ -71,9 +70,7 @@ def receipt_of(row) -> dict:
 		return found
 	if row.status == lifecycle.ISSUED:
 		found["gross"] = [
-			(RATES[name], stamps[f"gross_{name.lower()}"])
-			for name in rksv.ORDER
-			if stamps.get(f"gross_{name.lower()}")
+			(label, str(amount)) for label, amount in provider.gross_by_rate(row.payload, stamps)
 		]
 		found["outage"] = "" if stamps.get("signed") == "1" else rksv.OUTAGE
 	else:

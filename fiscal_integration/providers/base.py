@@ -10,6 +10,7 @@ import hmac
 import time
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from decimal import Decimal
 from enum import Enum
 from typing import ClassVar, Protocol
 
@@ -434,6 +435,14 @@ class Provider:
 	def closings(self, register: str) -> list[dict] | Failure:
 		"""The receipts that the provider made by itself: type, number, time, signed."""
 		return self._unsupported("closings").failure
+
+	@classmethod
+	def gross_by_rate(cls, payload: str, stamps: dict) -> list[tuple[str, Decimal]]:
+		"""What a cash register's receipt tells of each tax rate: its label and the gross amount that was signed.
+
+		`payload` is the request that made it, `stamps` what came back.
+		"""
+		return []
 
 	def supply(self) -> Supply:
 		return Supply(failure=self._unsupported("a supply of documents").failure)

@@ -6,14 +6,14 @@ A receipt's UUID is the idempotency: it is made and stored before the call, and 
 import hashlib
 import json
 import uuid
-from datetime import datetime, time, timezone
+from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from fiscal_integration.fiscal.austria import rksv
+from fiscal_integration.fiscal.austria import rates, rksv
 from fiscal_integration.fiscal.errors import ErrorClass, Failure, Problem
 from fiscal_integration.fiscal.invoice import DocumentKind, Invoice, PaymentKind, TaxCategory
-from fiscal_integration.fiscal.money import CENT, ZERO, quantize
+from fiscal_integration.fiscal.money import CENT, ZERO, plain, quantize
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus
 from fiscal_integration.fiscal.words import say
 from fiscal_integration.providers.base import (
@@ -80,6 +80,13 @@ class Fiskaly(Provider):
 			default=STANDARD_V1,
 			options=(STANDARD_V1, RAW),
 			help="standard_v1 with the items and payments, raw with the amounts per rate alone.",
+		),
+		Parameter(
+			"basic_food_field",
+			"4.9 % Goes Into",
+			default=rksv.SPECIAL,
+			options=rksv.ORDER,
+			help="The amount that takes sales of basic foodstuffs. Change it only when fiskaly says so.",
 		),
 	)
 
@@ -186,7 +193,7 @@ class Fiskaly(Provider):
 		return ""
 
 	def validate(self, invoice, now):
-		problems = []
+		problems: list[Problem | None] = []
 		if not invoice.coordinates or not invoice.coordinates.register:
 			problems.append(
 				Problem(
@@ -200,22 +207,11 @@ class Fiskaly(Provider):
 				Problem(say("A receipt has to be in EUR, not in {0}.", invoice.currency), field="currency")
 			)
 		for line in invoice.lines:
-			for tax in line.taxes:
-				if tax.category is not TaxCategory.VAT or tax.withheld or tax.rate not in rksv.RATES:
-					problems.append(
-						Problem(
-							say(
-								"Row {0}: {1} % {2} is none of Austria's rates 20, 10, 13, 19 and 0 %.",
-								line.row,
-								tax.rate * 100,
-								tax.name,
-							),
-							field="taxes",
-						)
-					)
+			problems += [self._wrong_rate(line, tax, supplied_on(invoice)) for tax in line.taxes]
 			if len([tax for tax in line.taxes if tax.rate]) > 1:
 				problems.append(Problem(say("Row {0} has VAT twice.", line.row), field="taxes"))
-		if not problems and abs(sum(buckets(invoice).values(), ZERO) - invoice.total) > CENT:
+		problems = [problem for problem in problems if problem]
+		if not problems and abs(sum(by_rate(invoice).values(), ZERO) - invoice.total) > CENT:
 			problems.append(
 				Problem(
 					"The rows with their tax do not make the total. Check the tax rows and item rates.",
@@ -225,6 +221,30 @@ class Fiskaly(Provider):
 			)
 		return problems
 
+	@staticmethod
+	def _wrong_rate(line, tax, day) -> Problem | None:
+		rate = rates.find(tax.rate)
+		if rate and rate.counts_on(day) and tax.category is TaxCategory.VAT and not tax.withheld:
+			return None
+		if rate and rate.since and day < rate.since:
+			text = say(
+				"Row {0}: {1} counts for supplies from {2} on, and this one is of {3}. Choose the rate of that day.",
+				line.row,
+				rates.percent(tax.rate),
+				rate.since.isoformat(),
+				day.isoformat(),
+			)
+		else:
+			text = say(
+				"Row {0}: {1} % {2} is none of Austria's rates of {3}: {4}. Correct the tax of the row.",
+				line.row,
+				plain(tax.rate * 100),
+				tax.name,
+				day.isoformat(),
+				", ".join(rates.percent(entry.fraction) for entry in rates.in_force(day)),
+			)
+		return Problem(text, field="taxes")
+
 	def build(self, invoice, reference, idempotency_key, now):
 		sign = Decimal(-1) if invoice.kind is DocumentKind.CREDIT_NOTE else Decimal(1)
 		kind = NORMAL
@@ -232,9 +252,8 @@ class Fiskaly(Provider):
 			kind = TRAINING
 		elif invoice.kind is DocumentKind.CREDIT_NOTE:
 			kind = CANCELLATION
-		whole = buckets(invoice)
-		cash = share(whole, cash_part(invoice))
-		amounts = {rate: sign * amount for rate, amount in cash.items()}
+		taxed = {rate: sign * amount for rate, amount in share(by_rate(invoice), cash_part(invoice)).items()}
+		amounts = self._fields(taxed)
 		total = sum(amounts.values(), ZERO)
 		if self.parameter("schema") == RAW:
 			schema = {RAW: {field: _cents(amounts.get(rate, ZERO)) for rate, field in RAW_FIELDS.items()}}
@@ -247,6 +266,7 @@ class Fiskaly(Provider):
 			"register": register,
 			"receipt": receipt,
 			"amounts": {rate: _cents(amount) for rate, amount in amounts.items()},
+			"rates": {plain(rate): _cents(amount) for rate, amount in taxed.items()},
 			"request": body,
 		}
 		return Payload(
@@ -261,6 +281,36 @@ class Fiskaly(Provider):
 			),
 			provider_id=f"{register}/{receipt}",
 		)
+
+	def _fields(self, taxed: dict[Decimal, Decimal]) -> dict[str, Decimal]:
+		"""The amounts by rate as fiskaly takes them: by field of the RKSV, which several rates may share."""
+		found: dict[str, Decimal] = {}
+		for fraction, amount in taxed.items():
+			rate = rates.find(fraction)
+			name = rate.field if rate else rksv.NULL
+			if fraction == rates.BASIC_FOOD:
+				name = self.parameter("basic_food_field")
+			found[name] = found.get(name, ZERO) + amount
+		return found
+
+	@classmethod
+	def gross_by_rate(cls, payload, stamps):
+		"""From the request, since a field of the RKSV does not tell its rate; by the fields' names where the signed
+		amounts are others than those that we asked for."""
+		signed = {
+			name: Decimal(stamps[f"gross_{name.lower()}"])
+			for name in rksv.ORDER
+			if stamps.get(f"gross_{name.lower()}")
+		}
+		frozen = json.loads(payload or "{}")
+		ours = {name: Decimal(amount) for name, amount in (frozen.get("amounts") or {}).items()}
+		if "rates" in frozen and {name: amount for name, amount in ours.items() if amount} == signed:
+			return [
+				(rates.percent(Decimal(rate)), Decimal(amount))
+				for rate, amount in frozen["rates"].items()
+				if Decimal(amount)
+			]
+		return [(rksv.FIELDS[name], amount) for name, amount in signed.items()]
 
 	def _standard(self, invoice, amounts, total, sign) -> dict:
 		paid = payments(invoice)
@@ -428,22 +478,26 @@ def failure_of(answer: Response, issuing: bool) -> Failure:
 # -- amounts ---------------------------------------------------------------------------------------------
 
 
-def buckets(invoice: Invoice) -> dict[str, Decimal]:
-	"""Gross amounts of the whole invoice by rate, which sum to its total to the cent.
+def supplied_on(invoice: Invoice) -> date:
+	"""The day whose tax rates count."""
+	return invoice.supplied_on or invoice.issued_at.astimezone(ZONE).date()
+
+
+def by_rate(invoice: Invoice) -> dict[Decimal, Decimal]:
+	"""Gross amounts of the whole invoice by rate (a fraction), which sum to its total to the cent.
 
 	What is given back in it, such as a deposit, nets within its rate, so that an amount may be negative.
 	"""
-	exact: dict[str, Decimal] = {}
+	exact: dict[Decimal, Decimal] = {}
 	for line in invoice.lines:
 		rate = max((tax.rate for tax in line.taxes), default=ZERO)
-		name = rksv.RATES.get(rate, rksv.NULL)
-		exact[name] = exact.get(name, ZERO) + _gross(line)
+		exact[rate] = exact.get(rate, ZERO) + _gross(line)
 	total = sum(exact.values(), ZERO)
 	wanted = invoice.total if abs(total - invoice.total) <= CENT else quantize(total)
 	return _rounded(exact, wanted)
 
 
-def share(whole: dict[str, Decimal], part: Decimal) -> dict[str, Decimal]:
+def share(whole: dict[Decimal, Decimal], part: Decimal) -> dict[Decimal, Decimal]:
 	"""`part` of the whole, spread over the rates as the whole is, to the cent."""
 	total = sum(whole.values(), ZERO)
 	if part == total:
@@ -454,7 +508,7 @@ def share(whole: dict[str, Decimal], part: Decimal) -> dict[str, Decimal]:
 	return _rounded({rate: amount * part / total for rate, amount in whole.items()}, part)
 
 
-def _rounded(exact: dict[str, Decimal], total: Decimal) -> dict[str, Decimal]:
+def _rounded(exact: dict[Decimal, Decimal], total: Decimal) -> dict[Decimal, Decimal]:
 	"""Each amount in cents, and their sum `total`: those that rounding moved farthest take what it leaves.
 
 	Turning all signs turns all results.

@@ -5,7 +5,7 @@ import json
 import unittest
 import uuid
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from decimal import Decimal
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -27,7 +27,7 @@ from fiscal_integration.fiscal.money import quantize
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.remote import differences
 from fiscal_integration.providers.base import PRODUCTION, TEST, Connection
-from fiscal_integration.providers.fiskaly import RAW_FIELDS, Fiskaly, buckets, cash_part, payments, share
+from fiscal_integration.providers.fiskaly import RAW_FIELDS, Fiskaly, by_rate, cash_part, payments, share
 from fiscal_integration.providers.http import HttpClient
 from fiscal_integration.sandbox import Sandbox
 
@@ -230,6 +230,58 @@ class TestReceipts(Case):
 			self.assertIsNone(receipt_of({**entry, **changes}))
 
 
+class TestBasicFoodstuffs(Case):
+	"""4.9 % from 1 July 2026 on, by the day of supply."""
+
+	JUNE, JULY = date(2026, 6, 30), date(2026, 7, 1)
+
+	def problems(self, document):
+		return [str(problem) for problem in self.provider().validate(document, NOW)]
+
+	def test_they_share_the_field_with_19_percent_and_are_told_apart_on_paper(self):
+		lines = [line("100", "0.049"), line("10", "0.19"), line("5", "0.20")]
+		for schema in ("standard_v1", "raw"):
+			provider = self.provider(schema=schema)
+			document = sale(lines, self.register())
+			payload, outcome = self.send(document, provider)
+			found = outcome.document
+			self.assertEqual(rksv.parse(found.qr_value).amounts["SPECIAL"], Decimal("116.80"))
+			self.assertEqual(
+				provider.gross_by_rate(payload.body, dict(found.stamps)),
+				[("4,9 %", Decimal("104.90")), ("19 %", Decimal("11.90")), ("20 %", Decimal("6.00"))],
+			)
+
+	def test_the_settings_may_put_them_elsewhere(self):
+		for field in rksv.ORDER:
+			provider = self.provider(basic_food_field=field)
+			payload, outcome = self.send(sale([line("100", "0.049")], self.register()), provider)
+			amounts = rksv.parse(outcome.document.qr_value).amounts
+			self.assertEqual({name for name, amount in amounts.items() if amount}, {field})
+			self.assertEqual(
+				provider.gross_by_rate(payload.body, dict(outcome.document.stamps)),
+				[("4,9 %", Decimal("104.90"))],
+			)
+
+	def test_a_return_keeps_the_rate_of_the_day_of_its_sale(self):
+		for rate, day, wrong in (
+			("0.10", self.JUNE, ""),
+			("0.10", self.JULY, ""),
+			("0.049", self.JULY, ""),
+			("0.049", self.JUNE, "counts for supplies from 2026-07-01 on, and this one is of 2026-06-30"),
+		):
+			for kind in (DocumentKind.INVOICE, DocumentKind.CREDIT_NOTE):
+				with self.subTest(rate=rate, day=day, kind=kind):
+					found = self.problems(sale([line("10", rate)], "x", supplied_on=day, kind=kind))
+					self.assertEqual(bool(found), bool(wrong))
+					self.assertIn(wrong, "".join(found))
+
+	def test_amounts_that_are_not_what_we_sent_have_no_rate(self):
+		payload, outcome = self.send(sale([line("100", "0.049")], self.register()))
+		stamps = {**dict(outcome.document.stamps), "gross_special": "11.90"}
+		self.assertEqual(Fiskaly.gross_by_rate(payload.body, stamps), [("Satz-Besonders", Decimal("11.90"))])
+		self.assertEqual(Fiskaly.gross_by_rate(None, stamps), [("Satz-Besonders", Decimal("11.90"))])
+
+
 class TestEnvironment(Case):
 	def test_the_key_tells_where_it_belongs(self):
 		self.assertTrue(self.provider().ping().ok)
@@ -311,7 +363,7 @@ class TestAmounts(unittest.TestCase):
 		)
 		part = cash_part(document)
 		self.assertEqual(part, Decimal("30.01"))
-		self.assertEqual(sum(share(buckets(document), part).values()), part)
+		self.assertEqual(sum(share(by_rate(document), part).values()), part)
 		self.assertEqual(payments(document), {"CASH": Decimal("20.01"), "NON_CASH": Decimal("10.00")})
 
 	def test_sums_are_exact_whatever_is_rounded(self):
@@ -320,9 +372,9 @@ class TestAmounts(unittest.TestCase):
 				document = sale(
 					[line(price, rate) for price, rate in zip(prices, ("0.20", "0.10", "0.13"), strict=True)]
 				)
-				self.assertEqual(sum(buckets(document).values()), document.total)
+				self.assertEqual(sum(by_rate(document).values()), document.total)
 				wanted = min(Decimal(part), document.total)
-				self.assertEqual(sum(share(buckets(document), wanted).values()), wanted)
+				self.assertEqual(sum(share(by_rate(document), wanted).values()), wanted)
 
 	def test_what_is_outside_of_the_rksv_says_so(self):
 		provider = Fiskaly(Connection("fiskaly", TEST, "https://x"), None)

@@ -178,6 +178,33 @@ class TestSales(AustriaCase):
 				amounts = {rate: -value for rate, value in rksv.parse(row.qr_value).amounts.items() if value}
 				self.assertEqual(amounts, wanted)
 
+	def test_basic_foodstuffs_are_told_by_the_day_of_supply(self):
+		"""4.9 % in July; a return of June's sale keeps 10 %, whenever it is made."""
+
+		def taxes(rate):
+			return [sample.tax_row(self.shop.tax, rate, shop=self.shop)]
+
+		bread = [("CAFE-500", 2, 1.7)]
+		doc, row = self.issue(items=bread, taxes=taxes(4.9), posting_date="2026-07-01")
+		self.assertEqual(rksv.parse(row.qr_value).amounts["SPECIAL"], Decimal("3.57"))
+		self.assertEqual(printing.fiscal_receipt(doc)["gross"], [("4,9 %", "3.57")])
+		self.assertEqual(printing.fiscal_rksv(doc)["by_rate"], [("4,9 %", "3,40", "0,17", "3,57")])
+		with self.assertRaises(frappe.ValidationError) as caught:
+			self.sell(items=bread, taxes=taxes(4.9), posting_date="2026-06-30")
+		self.assertIn("2026-07-01", str(caught.exception))
+		frappe.db.rollback()
+		june, row = self.issue(items=bread, taxes=taxes(10), posting_date="2026-06-30")
+		note = sample.credit_note(june, posting_date="2026-07-15", set_posting_time=1)
+		frappe.db.commit()
+		row = self.run_job(dispatch.find(note.doctype, note.name))
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		self.assertEqual(printing.fiscal_receipt(note)["gross"], [("10 %", "-3.74")])
+		wrong = sample.credit_note(june, submit=False, posting_date="2026-07-15", set_posting_time=1)
+		wrong.taxes[0].rate = 4.9
+		wrong.save()
+		with self.assertRaises(frappe.ValidationError):
+			wrong.submit()
+
 	def test_a_training_till(self):
 		self.till.training = 1
 		self.till.save()

@@ -33,7 +33,7 @@ from fiscal_integration.fiscal.money import ZERO, quantize
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.providers import load
 from fiscal_integration.providers.base import TEST, Connection
-from fiscal_integration.providers.fiskaly import Fiskaly, buckets
+from fiscal_integration.providers.fiskaly import Fiskaly, by_rate
 from fiscal_integration.sandbox import Sandbox, p12
 from fiscal_integration.testing import FiscalTestCase
 
@@ -327,7 +327,7 @@ class TestDocuments(unittest.TestCase):
 	@given(lot=lots())
 	def test_rows_net_within_their_rate_and_sum_to_the_total(self, lot):
 		sale = invoice("AT", lot, mixed=True)
-		found = buckets(sale)
+		found = by_rate(sale)
 		self.assertEqual(sum(found.values()), sale.total)
 		exact: dict = {}
 		for line in sale.lines:

@@ -52,6 +52,11 @@ EXEMPT = {
 	"0.07",
 	"raw",
 	"standard_v1",
+	"STANDARD",
+	"REDUCED_1",
+	"REDUCED_2",
+	"SPECIAL",
+	"ZERO",
 	# An address that a message names.
 	"/mdl18/feRecepFEDGI",
 	# What rksv.check_export finds in an archive: nobody but tests asks it.

@@ -19,13 +19,14 @@ from fiscal_integration.fiscal.money import ZERO
 STANDARD, REDUCED_1, REDUCED_2, NULL, SPECIAL = ("STANDARD", "REDUCED_1", "REDUCED_2", "ZERO", "SPECIAL")
 ORDER = (STANDARD, REDUCED_1, REDUCED_2, NULL, SPECIAL)
 """The order of the amounts in the code: ZERO before SPECIAL, unlike fiskaly's."""
-RATES = {
-	Decimal("0.20"): STANDARD,
-	Decimal("0.10"): REDUCED_1,
-	Decimal("0.13"): REDUCED_2,
-	Decimal("0"): NULL,
-	Decimal("0.19"): SPECIAL,
+FIELDS = {
+	STANDARD: "Satz-Normal",
+	REDUCED_1: "Satz-Ermäßigt-1",
+	REDUCED_2: "Satz-Ermäßigt-2",
+	NULL: "Satz-Null",
+	SPECIAL: "Satz-Besonders",
 }
+"""The regulation's own names of the amounts. They tell no rate: 19 and 4.9 % share one."""
 OUTAGE = "Sicherheitseinrichtung ausgefallen"
 CANCELLATION_MARK, TRAINING_MARK = "STO", "TRA"
 PARTS = 14
