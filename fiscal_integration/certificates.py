@@ -104,14 +104,26 @@ def signer(company: str) -> Signer | None:
 		return None
 	key = (frappe.local.site, row.name, str(row.initialized_at))
 	if key not in _opened:
-		content = get_decrypted_password(DOCTYPE, row.name, FILE, raise_exception=False) or ""
-		password = get_decrypted_password(DOCTYPE, row.name, PASSWORD, raise_exception=False) or ""
+		content, password = (read_secret(DOCTYPE, row.name, field) for field in (FILE, PASSWORD))
 		try:
 			_opened[key] = open_p12(base64.b64decode(content), password)
 		except (CertificateError, binascii.Error) as error:
 			audit.log_failure(f"Certificate of {company} could not be opened", str(error), error=error)
 			return None
 	return _opened[key]
+
+
+def read_secret(doctype: str, name: str, field: str) -> str:
+	"""What Frappe's encrypted store holds; empty where nothing is stored.
+
+	Raises frappe.ValidationError when the site's encryption key does not fit: `get_decrypted_password` without
+	`raise_exception` takes that for nothing stored, from Frappe 16 on.
+	"""
+	stored = frappe.db.sql(
+		"select 1 from `__Auth` where doctype = %s and name = %s and fieldname = %s and encrypted = 1 and password != ''",
+		(doctype, name, field),
+	)
+	return get_decrypted_password(doctype, name, field) if stored else ""
 
 
 def ruc_of(signer: Signer) -> str:

@@ -14,7 +14,6 @@ from frappe.model.document import Document
 from frappe.utils import now_datetime
 from frappe.utils.background_jobs import get_redis_conn
 from frappe.utils.password import (
-	get_decrypted_password,
 	get_encryption_key,
 	remove_encrypted_password,
 	set_encrypted_password,
@@ -266,7 +265,7 @@ class ConnectionDocument(Document):
 		if self.is_new() and not self.meta.issingle:
 			return ""
 		try:
-			return get_decrypted_password(self.doctype, self.name, _field(key), raise_exception=False) or ""
+			return certificates.read_secret(self.doctype, self.name, _field(key))
 		except frappe.ValidationError:
 			# The site's encryption key is another one now. What the provider can do without may be missing.
 			if self._is_required(key):

@@ -123,6 +123,17 @@ class TestCertificates(AludraCase):
 		for error in frappe.get_all("Error Log", pluck="error"):
 			self.assertNotIn("a very secret password", error or "")
 
+	def test_an_encryption_key_that_does_not_fit_is_told_as_such(self):
+		self.active()
+		certificates._opened.clear()
+		other = "x7Wz6Vb1c2D3e4F5g6H7i8J9k0L1m2N3o4P5q6R7s8A="
+		with (
+			patch("frappe.utils.password.get_encryption_key", return_value=other),
+			self.assertRaisesRegex(frappe.ValidationError, "Encryption key is invalid"),
+		):
+			certificates.signer(self.shop.company)
+		self.assertTrue(certificates.signer(self.shop.company))
+
 	def test_nobody_writes_or_deletes_one_by_hand(self):
 		doc = self.active()
 		doc.status = "Superseded"

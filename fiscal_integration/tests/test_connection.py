@@ -8,6 +8,7 @@ from fiscal_integration import api, connection, health, sample
 from fiscal_integration.connection import ACCOUNT, SETTINGS
 from fiscal_integration.testing import FiscalTestCase
 
+OTHER_KEY = "x7Wz6Vb1c2D3e4F5g6H7i8J9k0L1m2N3o4P5q6R7s8A="
 LIVE = "sk_live_SandboxWithoutValidity00"
 
 
@@ -54,10 +55,12 @@ class TestSettings(FiscalTestCase):
 	def test_a_site_restored_without_its_encryption_key_takes_the_secret_anew(self):
 		doc = self.settings()
 		doc.secret_key = self.secret_key
-		unreadable = frappe.ValidationError("Encryption key is invalid")
-		with patch.object(connection, "get_decrypted_password", side_effect=unreadable):
+		with patch("frappe.utils.password.get_encryption_key", return_value=OTHER_KEY):
+			with self.assertRaisesRegex(frappe.ValidationError, "Encryption key is invalid"):
+				self.settings().connection()
 			doc.save()
-		self.assertEqual(self.stored(), self.secret_key)
+			self.assertEqual(self.stored(), self.secret_key)
+		frappe.db.rollback()
 
 	def test_clearing_is_an_act_of_its_own(self):
 		api.clear_secret(SETTINGS, SETTINGS, "secret_key")
@@ -196,10 +199,7 @@ class TestPing(FiscalTestCase):
 		self.assertIn("fault (HTTP 502)", self.ping()["message"])
 
 	def test_an_encryption_key_that_does_not_fit(self):
-		with patch(
-			"frappe.utils.password.get_encryption_key",
-			return_value="x7Wz6Vb1c2D3e4F5g6H7i8J9k0L1m2N3o4P5q6R7s8A=",
-		):
+		with patch("frappe.utils.password.get_encryption_key", return_value=OTHER_KEY):
 			result = self.ping()
 		self.assertFalse(result["ok"])
 		self.assertIn("encryption key", result["message"])

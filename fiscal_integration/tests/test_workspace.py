@@ -82,7 +82,10 @@ class TestRecords(FrappeTestCase):
 		return None
 
 	def check_filters(self, filters, doctype):
-		for parent, field, operator, value, *_rest in filters:
+		for row in filters:
+			# A fifth element, which Frappe's own editor wrote before 16, is refused from then on.
+			self.assertEqual(len(row), 4, row)
+			parent, field, operator, value = row
 			self.assertEqual(parent, doctype)
 			meta = self.check_doctype(doctype)
 			if not meta or field in STANDARD_FIELDS:
@@ -223,9 +226,7 @@ class CardCase(FiscalTestCase):
 			return int(get_result(frappe.get_doc("Number Card", name), filters))
 		# The embedded site knows no time spans.
 		today = now_datetime().date()
-		filters = [
-			[*row[:2], "between", [today, today]] if row[2] == "Timespan" else row[:4] for row in filters
-		]
+		filters = [[*row[:2], "between", [today, today]] if row[2] == "Timespan" else row for row in filters]
 		return len(frappe.get_list(card["document_type"], filters=filters, limit=0))
 
 	def age(self, row, **ago):
