@@ -47,11 +47,11 @@ def make():
 		sample.set_up_site()
 		sample.connect(f"{url}/facturapi/v2", KEY, keep_xml=1)
 		for name in sample.sell(20):
-			dispatch.process(dispatch.find("POS Invoice", name))
+			dispatch.process(dispatch.find("POS Invoice", name).name)
 		sale = sample.sale(customer="Papelería del Centro SA de CV", paid=False)
-		dispatch.process(dispatch.find("Sales Invoice", sale))
+		dispatch.process(dispatch.find("Sales Invoice", sale).name)
 		payment = sample.pay(sale, 50)
-		dispatch.process(dispatch.find("Payment Entry", payment))
+		dispatch.process(dispatch.find("Payment Entry", payment).name)
 		sample.set_up_panama()
 		sample.certify()
 		sample.sell(3)  # wait
