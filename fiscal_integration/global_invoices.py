@@ -146,6 +146,14 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 	paid: dict[tuple, Payment] = {}
 	for row in doc.sales:
 		sale = mapping.to_invoice(frappe.get_doc(row.reference_doctype, row.reference_name), payment_code)
+		if sale.currency != doc.currency:
+			raise MappingError(
+				[
+					_("{0} is in {1}, this global invoice in {2}: it needs a document of its own.").format(
+						row.reference_name, sale.currency, doc.currency
+					)
+				]
+			)
 		sign = Decimal(-1) if sale.kind is DocumentKind.CREDIT_NOTE else Decimal(1)
 		number = row.return_against or row.reference_name
 		_add(groups.setdefault(number, {}), sale, sign)
@@ -177,6 +185,7 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 			[_("More was returned of a sale than sold in this period. Collect the sales again.")]
 		)
 	company_currency = frappe.get_cached_value("Company", doc.company, "default_currency")
+	currency = doc.currency or company_currency
 	return Invoice(
 		doctype=doc.doctype,
 		name=doc.name,
@@ -184,8 +193,9 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 		issued_at=mapping.posted_at(doc),
 		issuer=mapping.issuer_of(doc.company),
 		receiver=Party(_("General public"), walk_in=True, country=connection.country_code(doc.company)),
-		currency=doc.currency or company_currency,
+		currency=currency,
 		company_currency=company_currency,
+		exchange_rate=mapping.national_rate(doc.company, currency, Decimal(1), doc.to_date),
 		lines=tuple(lines),
 		total=quantize(decimal(doc.grand_total)),
 		payments=tuple(payment for payment in paid.values() if payment.amount > 0),

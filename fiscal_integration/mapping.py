@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import frappe
 from frappe import _
-from frappe.utils import get_datetime, get_system_timezone, getdate, strip_html
+from frappe.utils import get_datetime, get_system_timezone, getdate
 
 from fiscal_integration import claims
 from fiscal_integration.connection import country_code
@@ -31,12 +31,19 @@ from fiscal_integration.fiscal.invoice import (
 	Term,
 	Treatment,
 )
-from fiscal_integration.fiscal.money import CENT, MICRO, ZERO, decimal, quantize
+from fiscal_integration.fiscal.money import CENT, MICRO, ZERO, ceiling, decimal, quantize
+from fiscal_integration.fiscal.text import first_email, plain_text
 
 ISSUE = "Issue"
 """The purpose of the Fiscal Document that makes a sale or a payment valid."""
 SALES = ("POS Invoice", "Sales Invoice")
 HUNDRED = Decimal(100)
+NATIONAL_CURRENCIES = {"MX": ("MXN",), "PA": ("PAB", "USD"), "AT": ("EUR",)}
+"""What amounts are converted to for the authority, whatever currency the books are kept in."""
+NO_DISCOUNT = Decimal("0.001")
+"""A smaller difference between price and net is what six decimals of a unit price cannot express."""
+LONGEST_TEXT, LONGEST_CODE = 1000, 100
+PER_UNIT = "On Item Quantity"
 
 # Custom field Account.fiscal_tax_type -> (category, withheld). "Charge" is no tax but a line of its own.
 TAX_TYPES = {
@@ -78,6 +85,7 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 	"""
 	sign = Decimal(-1) if doc.get("is_return") else Decimal(1)
 	lines = _Lines(doc, sign).build()
+	reference = _reference(doc)
 	company_currency = frappe.get_cached_value("Company", doc.company, "default_currency")
 	return Invoice(
 		doctype=doc.doctype,
@@ -88,9 +96,14 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 		receiver=receiver_of(doc),
 		currency=doc.currency or company_currency,
 		company_currency=company_currency,
-		exchange_rate=decimal(doc.get("conversion_rate") or 1),
+		exchange_rate=national_rate(
+			doc.company,
+			doc.currency or company_currency,
+			decimal(doc.get("conversion_rate") or 1),
+			doc.posting_date,
+		),
 		lines=tuple(lines),
-		total=quantize(sign * decimal(doc.grand_total)),
+		total=_total(doc, quantize(sign * decimal(doc.grand_total)), reference),
 		rounding=quantize(sign * decimal(doc.get("rounding_adjustment"))),
 		payments=tuple(_payments(doc, sign, payment_code)),
 		change=quantize(sign * decimal(doc.get("change_amount"))),
@@ -98,7 +111,7 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 		due_date=getdate(doc.due_date) if doc.get("due_date") else None,
 		goods_returned=bool(doc.get("is_return"))
 		and (doc.doctype == "POS Invoice" or bool(doc.get("update_stock"))),
-		reference=_reference(doc),
+		reference=reference,
 		terms=tuple(
 			Term(getdate(row.due_date), quantize(sign * decimal(row.payment_amount)))
 			for row in doc.get("payment_schedule") or []
@@ -109,6 +122,32 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 		substitutes=_substituted(doc),
 		supplied_on=_supplied_on(doc),
 	)
+
+
+def national_rate(company: str, currency: str, to_company: Decimal, day) -> Decimal:
+	"""Units of the currency of the company's country for one of `currency`; zero where nobody entered the rate.
+
+	`to_company` is that to the company's own currency. Where the books are kept in another one than the country's,
+	ERPNext's Currency Exchange says the rate of the last day up to `day`. Nothing is fetched: a till waits for this.
+	"""
+	own = frappe.get_cached_value("Company", company, "default_currency")
+	national = NATIONAL_CURRENCIES.get(country_code(company), (own,))
+	if currency in national:
+		return Decimal(1)
+	if own in national:
+		return to_company
+	for source, target in ((currency, national[0]), (national[0], currency)):
+		found = frappe.get_all(
+			"Currency Exchange",
+			{"from_currency": source, "to_currency": target, "date": ("<=", getdate(day))},
+			["exchange_rate"],
+			order_by="date desc",
+			limit=1,
+		)
+		rate = decimal(found[0].exchange_rate) if found else ZERO
+		if rate > 0:
+			return rate if source == currency else 1 / rate
+	return ZERO
 
 
 def is_sale(doc) -> bool:
@@ -157,7 +196,7 @@ def posted_at(doc) -> datetime:
 
 def issuer_of(company: str) -> Party:
 	name, tax_id = frappe.get_cached_value("Company", company, ["company_name", "tax_id"])
-	return Party(name=name or company, tax_id=squeeze(tax_id), country=country_code(company))
+	return Party(name=plain_text(name or company), tax_id=squeeze(tax_id), country=country_code(company))
 
 
 CUSTOMER_FIELDS = (
@@ -203,22 +242,21 @@ def receiver_of(doc) -> Party:
 	own = not typed or typed == squeeze(customer.tax_id)
 	domestic = not country or country == country_code(doc.company)
 	return Party(
-		name=(doc.get("fiscal_customer_name") or "").strip()
-		or customer.fiscal_legal_name
-		or customer.customer_name
-		or doc.customer,
+		name=plain_text(doc.get("fiscal_customer_name"))
+		or plain_text(customer.fiscal_legal_name)
+		or plain_text(customer.customer_name)
+		or plain_text(doc.customer),
 		tax_id=tax_id,
 		country=country,
-		postal_code=(customer.fiscal_postal_code or address.pincode or "").strip(),
-		address=address.address_line1 or "",
-		city=address.city or "",
-		state=address.state or "",
-		email=doc.get("fiscal_customer_email")
-		or doc.get("contact_email")
-		or address.email_id
-		or customer.email_id
-		or "",
-		phone=address.phone or "",
+		postal_code=plain_text(customer.fiscal_postal_code or address.pincode),
+		address=plain_text(address.address_line1),
+		city=plain_text(address.city),
+		state=plain_text(address.state),
+		email=first_email(doc.get("fiscal_customer_email"))
+		or first_email(doc.get("contact_email"))
+		or first_email(address.email_id)
+		or first_email(customer.email_id),
+		phone=plain_text(address.phone),
 		regime=(customer.fiscal_tax_regime or "").strip()[:3],
 		use=(doc.get("fiscal_document_use") or customer.fiscal_document_use or "").strip().split(" ")[0],
 		walk_in=not tax_id and domestic,
@@ -246,7 +284,7 @@ def _export(doc) -> Export | None:
 
 
 def squeeze(tax_id: str | None) -> str:
-	return "".join((tax_id or "").split()).upper()
+	return "".join(plain_text(tax_id).split()).upper()
 
 
 def _payments(doc, sign, payment_code):
@@ -340,7 +378,7 @@ def _reference(doc) -> Reference | None:
 	found = frappe.db.get_value(
 		"Fiscal Document",
 		{"reference_doctype": doc.doctype, "reference_name": original, "purpose": ISSUE},
-		["status", "fiscal_id", "issued_at"],
+		["status", "fiscal_id", "issued_at", "provider_total", "total"],
 		as_dict=True,
 	)
 	if not found:
@@ -352,7 +390,38 @@ def _reference(doc) -> Reference | None:
 		found.fiscal_id or typed,
 		issued_at.replace(tzinfo=ZoneInfo(get_system_timezone())) if issued_at else None,
 		awaited=not found.fiscal_id and not typed and found.status in lifecycle.DUE,
+		total=stamped_total(found) if found.fiscal_id else None,
 	)
+
+
+def stamped_total(row) -> Decimal:
+	"""The total of an issued Fiscal Document as the authority has it, from which all that follows is counted: what
+	the provider answered, which may be a cent from what was invoiced; what was sent where it tells none."""
+	told = row.provider_total
+	return quantize(decimal(row.total if told in (None, "") or not decimal(told) else told))
+
+
+def _total(doc, total: Decimal, reference: Reference | None) -> Decimal:
+	"""What the document is to total: of a return of all that is left, what was stamped and is not returned yet."""
+	if not doc.get("is_return") or not reference or not reference.total or not reference.name:
+		return total
+	sold = quantize(decimal(frappe.db.get_value(reference.doctype, reference.name, "grand_total")))
+	if reference.total == sold:
+		return total
+	filters = {"return_against": reference.name, "docstatus": 1, "name": ("!=", doc.name or "")}
+	others = frappe.get_all(doc.doctype, filters, ["name", "grand_total"])
+	if sold != total + sum((quantize(abs(decimal(row.grand_total))) for row in others), ZERO):
+		return total
+	left = reference.total
+	for other in others:
+		row = frappe.db.get_value(
+			"Fiscal Document",
+			{"reference_doctype": doc.doctype, "reference_name": other.name, "purpose": ISSUE},
+			["provider_total", "total"],
+			as_dict=True,
+		)
+		left -= stamped_total(row) if row else quantize(abs(decimal(other.grand_total)))
+	return left if left > 0 and abs(left - total) <= CENT * (len(others) + 1) else total
 
 
 class _Tax:
@@ -361,7 +430,7 @@ class _Tax:
 	def __init__(self, row):
 		self.idx = row.idx
 		self.account = row.account_head
-		self.name = (row.description and strip_html(row.description)) or row.account_head or ""
+		self.name = plain_text(row.description, LONGEST_TEXT) or row.account_head or ""
 		self.charge_type = row.charge_type
 		self.rate = decimal(row.rate)
 		self.amount = decimal(row.get("tax_amount_after_discount_amount") or row.tax_amount)
@@ -398,7 +467,9 @@ class _Lines:
 		rows = [_Row(row, self) for row in self.doc.items]
 		self._apply_document_discount(rows)
 		lines = [row.line() for row in rows]
-		lines += [self._charge(tax) for tax in self.taxes if tax.type == CHARGE and tax.amount]
+		for tax in self.taxes:
+			if tax.type == CHARGE and tax.amount:
+				lines += self._charge(tax, rows)
 		if self.problems:
 			raise MappingError(self.problems)
 		return lines
@@ -426,11 +497,12 @@ class _Lines:
 					).format(where),
 					"taxes",
 				)
-			elif tax.charge_type == "On Item Quantity":
+			elif tax.charge_type == PER_UNIT and tax.category is not TaxCategory.EXCISE:
 				self._problem(
-					_("{0}: a tax per quantity is not supported. Use On Net Total with its rate.").format(
-						where
-					),
+					_(
+						"{0}: only excise can be a tax per quantity. Use On Net Total with its rate, or say on the account "
+						"that it is excise (Fiscal Tax Type)."
+					).format(where),
 					"taxes",
 				)
 		if self.problems:
@@ -447,7 +519,8 @@ class _Lines:
 			return
 		inclusive = [tax for tax in self.taxes if tax.included]
 		gross = sum((row.gross for row in rows), ZERO)
-		if inclusive and all(tax.included for tax in self.taxes) and gross:
+		by_rate = all(tax.included and tax.charge_type != PER_UNIT for tax in self.taxes)
+		if inclusive and by_rate and gross:
 			# ERPNext makes such a document's total exactly, and rounds the rows; so the total leads.
 			share = self.sign * decimal(self.doc.grand_total) / gross
 			for row in rows:
@@ -456,51 +529,96 @@ class _Lines:
 		for row in rows:
 			row.net = self.sign * decimal(row.item.net_amount)
 
-	def _charge(self, tax: _Tax) -> Line:
-		"""Freight and the like: a line of its own, taxed by the rows that count it in their base."""
-		amount = quantize(self.sign * tax.amount, MICRO)
-		taxes = self.line_taxes(amount, {}, charge=tax)
-		return Line(
-			description=tax.name,
-			quantity=Decimal(1),
-			unit_price=amount,
-			net=amount,
-			unit="",
-			taxes=taxes,
-			row=tax.idx,
-		)
+	def _charge(self, charge: _Tax, rows) -> list[Line]:
+		"""Freight and the like: a line of its own, taxed by the rows that count it in their base.
 
-	def line_taxes(self, net: Decimal, rates: dict, charge: _Tax | None = None) -> tuple[LineTax, ...]:
-		"""The taxes on a line whose taxable amount is `net`. `rates` are the item's own, by account."""
+		ERPNext spreads it over the items, so that each share is taxed at the rates of its items: a line for each
+		sort of rates.
+		"""
+		amount = quantize(self.sign * charge.amount, MICRO)
+		shares: dict[tuple, list] = {}
+		for row in rows:
+			taxes = self.line_taxes(amount, ZERO, row.rates, charge)
+			vat = [tax.rate for tax in taxes if tax.category is TaxCategory.VAT and not tax.withheld]
+			untaxed = bool(vat) and not any(vat)
+			treatment = row.treatment if untaxed else Treatment.TAXED
+			sort = (
+				treatment,
+				*((tax.category, tax.rate, tax.withheld, tax.on_top_of_excise) for tax in taxes),
+			)
+			share = shares.setdefault(sort, [ZERO, row.rates, treatment])
+			share[0] += row.net
+		whole = sum((net for net, _rates, _treatment in shares.values()), ZERO)
+		if not whole:
+			# ERPNext taxes no share of it either, but what is charged is told.
+			shares = dict([next(iter(shares.items()))])
+		lines, left = [], amount
+		for number, (net, rates, treatment) in enumerate(shares.values(), 1):
+			part = left if number == len(shares) else quantize(amount * net / whole, MICRO)
+			left -= part
+			if part:
+				lines.append(
+					Line(
+						description=charge.name,
+						quantity=Decimal(1),
+						unit_price=part,
+						net=part,
+						treatment=treatment,
+						taxes=self.line_taxes(part, ZERO, rates, charge),
+						row=charge.idx,
+					)
+				)
+		return lines
+
+	def line_taxes(
+		self, net: Decimal, quantity: Decimal, rates: dict, charge: _Tax | None = None
+	) -> tuple[LineTax, ...]:
+		"""The taxes on a line whose taxable amount is `net`. `rates` are the item's own, by account.
+
+		Which taxes a line has does not depend on its amount: a free line has those of its goods.
+		"""
+		item = charge is None
 		amounts: dict[int, Decimal] = {}
-		found, running = [], {0: net if charge is None else ZERO}
+		found, running = [], {0: net if item else ZERO}
 		total = running[0]
+		applies: dict[int, bool] = {}
+		in_total = {0: item}
+		told: dict[int, tuple[Decimal, Decimal]] = {}
 		excise_rows = set()
-		for tax in self.taxes:
+		for position, tax in enumerate(self.taxes):
+			before = in_total[self.taxes[position - 1].idx if position else 0]
 			if tax is charge:
 				total += net
 				amounts[tax.idx] = net
 				running[tax.idx] = total
+				applies[tax.idx] = in_total[tax.idx] = True
 				continue
-			base = ZERO
+			base, present = ZERO, False
 			if tax.charge_type == "On Net Total":
-				base = net if charge is None else ZERO
+				base, present = (net, True) if item else (ZERO, False)
 			elif tax.charge_type == "On Previous Row Amount":
-				base = amounts.get(tax.previous, ZERO)
+				base, present = amounts.get(tax.previous, ZERO), applies.get(tax.previous, False)
 			elif tax.charge_type == "On Previous Row Total":
-				base = running.get(tax.previous, ZERO)
-			present = (
-				tax.type != CHARGE
-				and bool(base)
-				and (tax.account not in rates or rates[tax.account] is not None)
-			)
-			rate = (rates.get(tax.account, tax.rate) if present else ZERO) / HUNDRED
+				base, present = running.get(tax.previous, ZERO), in_total.get(tax.previous, False)
+			elif tax.charge_type == PER_UNIT:
+				base, present = (quantity, True) if item else (ZERO, False)
+			present = present and tax.type != CHARGE
+			rate = rates.get(tax.account, tax.rate) if present else ZERO
+			per_unit = tax.charge_type == PER_UNIT
+			if not per_unit:
+				rate /= HUNDRED
+			if tax.withheld and tax.charge_type == "On Previous Row Amount" and tax.previous in told:
+				# Two thirds of the VAT, say: the authority wants the rate on what the VAT is computed on.
+				base, share_of = told[tax.previous]
+				rate = quantize(rate * share_of, MICRO)
 			amount = quantize(base * rate, MICRO)
 			amounts[tax.idx] = amount
 			total += amount
 			running[tax.idx] = total
+			applies[tax.idx], in_total[tax.idx] = present, before or present
 			if not present:
 				continue
+			told[tax.idx] = (base, rate)
 			if tax.category is TaxCategory.EXCISE:
 				excise_rows.add(tax.idx)
 			if not rate and (tax.category is not TaxCategory.VAT or tax.withheld):
@@ -511,7 +629,7 @@ class _Lines:
 			found.append(
 				LineTax(
 					category=tax.category,
-					rate=abs(rate),
+					rate=quantize(abs(rate), MICRO).normalize() + ZERO,
 					base=quantize(base, MICRO),
 					# A withheld tax has a negative rate. The amount has the sign of its base, which is
 					# negative for what is given back, such as a deposit.
@@ -519,19 +637,22 @@ class _Lines:
 					withheld=tax.withheld,
 					on_top_of_excise=over_excise and tax.category is not TaxCategory.EXCISE,
 					name=tax.name,
+					per_unit=per_unit,
 				)
 			)
-		return tuple(found)
+		return _one_vat(found)
 
-	def inclusive_fraction(self, rates: dict) -> Decimal:
-		"""Tax that is included in the price, per unit of net price."""
+	def included(self, rates: dict) -> tuple[Decimal, Decimal]:
+		"""Tax that is included in the price: per unit of net price, and per unit sold."""
 		fractions: dict[int, Decimal] = {}
 		running, total = {0: Decimal(1)}, Decimal(1)
-		included = ZERO
+		included = per_unit = ZERO
 		for tax in self.taxes:
 			rate = rates.get(tax.account, tax.rate) or ZERO
 			fraction = ZERO
-			if tax.included:
+			if tax.included and tax.charge_type == PER_UNIT:
+				per_unit += rate
+			elif tax.included:
 				base = {
 					"On Net Total": Decimal(1),
 					"On Previous Row Amount": fractions.get(tax.previous, ZERO),
@@ -542,7 +663,14 @@ class _Lines:
 			total += fraction
 			running[tax.idx] = total
 			included += fraction
-		return included
+		return included, per_unit
+
+
+def _one_vat(taxes: list[LineTax]) -> tuple[LineTax, ...]:
+	"""Without the zero rates of those VAT rows that an item's template switches off in favour of another one."""
+	vat = [tax for tax in taxes if tax.category is TaxCategory.VAT and not tax.withheld]
+	kept = [tax for tax in vat if tax.rate] or vat[:1]
+	return tuple(tax for tax in taxes if tax not in vat or tax in kept)
 
 
 class _Row:
@@ -556,54 +684,65 @@ class _Row:
 			for account, rate in (json.loads(item.get("item_tax_rate") or "{}")).items()
 		}
 		sign = lines.sign
-		self.quantity = sign * decimal(item.qty)
+		# A note that only changes a price has quantity 0 in ERPNext, and the change as its amount.
+		self.quantity = quantize(sign * decimal(item.qty), MICRO) or Decimal(1)
 		self.gross = sign * decimal(item.amount)
-		self.without_tax = 1 + lines.inclusive_fraction(self.rates)
-		self.before = self.gross / self.without_tax
+		fraction, per_unit = lines.included(self.rates)
+		self.without_tax = 1 + fraction
+		self.before = (self.gross - per_unit * sign * decimal(item.qty)) / self.without_tax
 		self.net = self.before
+		# ERPNext gives rate 0 to what is exempt by template; the item says which kind of untaxed it is.
+		self.treatment = Treatment(item_value(item, "fiscal_tax_treatment") or Treatment.TAXED)
 
 	def line(self) -> Line:
 		item = self.item
-		net = quantize(self.net, MICRO)
-		price = self._list_price()
-		if price is None and self.quantity:
-			price = quantize(self.before / self.quantity, MICRO)
-		price = price if price is not None else ZERO
-		discount = quantize(price * self.quantity - net, MICRO)
-		if (-discount if price * self.quantity < 0 else discount) <= Decimal("0.001"):
-			# No discount, only what six decimals of a unit price cannot express. On a negative row a discount is
-			# negative too.
-			discount = ZERO
-			net = quantize(price * self.quantity, MICRO)
-		# ERPNext gives rate 0 to what is exempt by template; the item says which kind of untaxed it is.
-		treatment = Treatment(item_value(item, "fiscal_tax_treatment") or Treatment.TAXED)
-		taxes = self.lines.line_taxes(net, self.rates)
-		if treatment is not Treatment.TAXED and any(
+		price, discount, net = self._split()
+		taxes = self.lines.line_taxes(net, self.quantity, self.rates)
+		if self.treatment is not Treatment.TAXED and any(
 			tax.amount and tax.category is TaxCategory.VAT and not tax.withheld for tax in taxes
 		):
 			self.lines._problem(
 				_("Row {0}: item {1} is marked {2}, but the invoice charges value-added tax on it.").format(
-					item.idx, item.item_code or item.item_name, _(treatment.value)
+					item.idx, item.item_code or item.item_name, _(self.treatment.value)
 				),
 				"items",
 			)
 		return Line(
-			description=strip_html(item.get("description") or "").strip() or item.item_name or item.item_code,
+			description=plain_text(item.get("description"), LONGEST_TEXT)
+			or plain_text(item.item_name, LONGEST_TEXT)
+			or plain_text(item.item_code),
 			quantity=self.quantity,
 			unit_price=price,
 			discount=discount,
 			net=net,
-			code=item.item_code or "",
-			unit=item.get("uom") or item.get("stock_uom") or "",
+			code=plain_text(item.item_code, LONGEST_CODE),
+			unit=plain_text(item.get("uom") or item.get("stock_uom")),
 			product_code=item_value(item, "fiscal_product_code") or _group_value(item, "fiscal_product_code"),
 			unit_code=(
 				frappe.get_cached_value("UOM", item.uom, "fiscal_unit_code") if item.get("uom") else ""
 			)
 			or "",
-			treatment=treatment,
+			treatment=self.treatment,
 			taxes=taxes,
 			row=item.idx,
 		)
+
+	def _split(self) -> tuple[Decimal, Decimal, Decimal]:
+		"""Unit price, discount and net, which add up at six decimals. A negative row has a negative discount."""
+		net = quantize(self.net, MICRO)
+		price = self._list_price()
+		if price is None:
+			price = quantize(self.before / self.quantity, MICRO)
+		rest = price * self.quantity - net
+		if abs(rest) <= NO_DISCOUNT:
+			return price, ZERO, quantize(price * self.quantity, MICRO)
+		sign = -1 if (net or price * self.quantity) < 0 else 1
+		if rest * sign < 0:
+			# 100,000 pieces at 0.30172413: the price is rounded up, and the rest told as a discount.
+			price = ceiling(abs(net / self.quantity), MICRO).copy_sign(net / self.quantity)
+			rest = price * self.quantity - net
+		discount = quantize(rest, MICRO)
+		return price, discount, quantize(price * self.quantity - discount, MICRO)
 
 	def _list_price(self) -> Decimal | None:
 		"""The price before the row's own discount, where the row has one that adds up."""

@@ -112,7 +112,12 @@ def to_invoice(
 		receiver=mapping.receiver_of(paid_by),
 		currency=doc.paid_to_account_currency or company_currency,
 		company_currency=company_currency,
-		exchange_rate=decimal(doc.target_exchange_rate or 1),
+		exchange_rate=mapping.national_rate(
+			doc.company,
+			doc.paid_to_account_currency or company_currency,
+			decimal(doc.target_exchange_rate or 1),
+			doc.posting_date,
+		),
 		lines=(),
 		total=quantize(total),
 		payments=(
@@ -197,6 +202,7 @@ def _rows(names, lock: bool) -> dict:
 			"fiscal_id",
 			"currency",
 			"total",
+			"provider_total",
 			"payload",
 			"provider",
 			"purpose",
@@ -250,7 +256,7 @@ def _settlements(doc, provider, company_currency, lock, purpose):
 			if awaited:
 				yield Settlement(*awaited, awaited=True)
 				continue
-			balance = decimal(row.total) - settled
+			balance = mapping.stamped_total(row) - settled
 			amount = min(quantize(left / rate), balance)
 			if amount < CENT:
 				continue
@@ -275,7 +281,7 @@ def _settlement(row, amount: Decimal, balance: Decimal, earlier: int, exchange_r
 		installment=earlier + 1,
 		currency=row.currency,
 		exchange_rate=exchange_rate,
-		total=quantize(decimal(row.total)),
+		total=mapping.stamped_total(row),
 		payload=row.payload or "",
 	)
 
@@ -374,7 +380,7 @@ def till_to_invoice(doc, payment_code=lambda mode: "", lock: bool = False, *, pu
 		if not _settled_later(row, record.provider_class):
 			continue
 		settled, number, awaited = _earlier(row, (doc.doctype, doc.name, purpose), lock)
-		balance = decimal(row.total) - settled
+		balance = mapping.stamped_total(row) - settled
 		amount = min(paid.amount, balance)
 		if _awaited(row) or awaited:
 			settles = (Settlement(doc.doctype, doc.name, awaited=True),)
@@ -390,7 +396,12 @@ def till_to_invoice(doc, payment_code=lambda mode: "", lock: bool = False, *, pu
 		receiver=mapping.receiver_of(doc),
 		currency=doc.currency or company_currency,
 		company_currency=company_currency,
-		exchange_rate=decimal(doc.get("conversion_rate") or 1),
+		exchange_rate=mapping.national_rate(
+			doc.company,
+			doc.currency or company_currency,
+			decimal(doc.get("conversion_rate") or 1),
+			doc.posting_date,
+		),
 		lines=(),
 		total=total,
 		payments=(replace(paid, amount=total),),

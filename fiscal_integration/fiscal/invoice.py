@@ -84,7 +84,8 @@ class Party:
 class LineTax:
 	"""One tax on one line. `rate` is a fraction (0.16); `base` and `amount` are exact to six decimals.
 
-	`on_top_of_excise`: the base includes the line's excise, as "On Previous Row Total" makes it.
+	`on_top_of_excise`: the base includes the line's excise, as "On Previous Row Total" makes it. `per_unit`: the
+	tax is a quota, so that `rate` is the money for one unit sold and `base` the quantity.
 	"""
 
 	category: TaxCategory
@@ -94,12 +95,17 @@ class LineTax:
 	withheld: bool = False
 	on_top_of_excise: bool = False
 	name: str = ""
+	per_unit: bool = False
 
 
 @dataclass(frozen=True)
 class Line:
 	"""One row of the invoice. `unit_price` is before `discount` and without tax; `discount` is the whole
-	line's; `net` = quantity x unit_price - discount, the taxable amount."""
+	line's; `net` = quantity x unit_price - discount, the taxable amount.
+
+	A line that is given away, or discounted by all of its price, keeps the taxes of its goods with a base of zero:
+	it is not exempt. See `nothing_to_tax`.
+	"""
 
 	description: str
 	quantity: Decimal
@@ -113,6 +119,11 @@ class Line:
 	treatment: Treatment = Treatment.TAXED
 	taxes: tuple[LineTax, ...] = ()
 	row: int = 0
+
+	@property
+	def nothing_to_tax(self) -> bool:
+		"""Whether nothing is charged for it: it is free, or its discount takes all of its price."""
+		return not self.net
 
 
 @dataclass(frozen=True)
@@ -129,7 +140,8 @@ class Payment:
 class Reference:
 	"""The fiscal document that this one corrects; `fiscal_id` is empty when it has none.
 
-	`awaited`: it has none yet, but is on its way, so that the correction waits for it.
+	`awaited`: it has none yet, but is on its way, so that the correction waits for it. `total` is its total as it was
+	stamped, where we hold it.
 	"""
 
 	doctype: str
@@ -137,6 +149,7 @@ class Reference:
 	fiscal_id: str = ""
 	issued_at: datetime | None = None
 	awaited: bool = False
+	total: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +222,8 @@ class Invoice:
 
 	`total` is what the customer owes by the document (before cash rounding, which is `rounding`);
 	`change` is what was handed back; `on_credit` says that something remains to be paid.
-	`exchange_rate` is units of the company's currency for one of the document's.
+	`exchange_rate` is units of the currency of the company's country for one of the document's, whatever currency
+	the books are kept in; zero where it is not known.
 	`issued_at` is the posting time with its zone's offset; `terms` is what is due later, and when. `variant` is
 	the provider's own code for a document that its data do not show to be one (see Provider.variants);
 	`substitutes` the fiscal id of the document whose place this one takes. A PAYMENT has no lines: it `settles`

@@ -4,7 +4,7 @@ Half-up is the rule that the Mexican and Panamanian specifications compute with 
 authorities/panama.md#amounts); a float never takes part in a sum.
 """
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
@@ -32,6 +32,11 @@ def decimal(value) -> Decimal:
 def quantize(value: Decimal, step: Decimal = CENT) -> Decimal:
 	"""`value` rounded half up to `step` (0.01 by default)."""
 	return value.quantize(step, rounding=ROUND_HALF_UP)
+
+
+def ceiling(value: Decimal, step: Decimal = CENT) -> Decimal:
+	"""`value` rounded up to `step` (0.01 by default)."""
+	return value.quantize(step, rounding=ROUND_CEILING)
 
 
 def plain(value: Decimal) -> str:

@@ -1,3 +1,4 @@
+import json
 from datetime import timedelta
 from decimal import Decimal
 from unittest.mock import patch
@@ -129,13 +130,121 @@ class TestMapping(FiscalTestCase):
 	def test_what_cannot_be_told_per_line_is_refused_with_what_to_do(self):
 		for values, word in (
 			({"charge_type": "Actual", "tax_amount": 16}, "On Net Total"),
-			({"charge_type": "On Item Quantity", "rate": 2}, "On Net Total"),
+			({"charge_type": "On Item Quantity", "rate": 2}, "excise"),
 		):
 			row = sample.tax_row("IVA 16", values.pop("rate", 0), **values)
 			doc = sample.invoice(submit=False, taxes=[row], items=[("CAFE-500", 1, 100.0)])
 			with self.subTest(row=row), self.assertRaises(MappingError) as caught:
 				mapping.to_invoice(doc)
 			self.assertIn(word, str(caught.exception))
+
+	def test_freight_is_taxed_at_the_rates_of_what_it_goes_with(self):
+		"""ERPNext spreads it over the items; the share of an untaxed one is not taxed."""
+		taxes = [
+			sample.tax_row("Flete", 0, charge_type="Actual", tax_amount=50),
+			sample.tax_row("IVA 16", 16, charge_type="On Previous Row Total", row_id=1),
+		]
+		lines = self.mapped(items=[("CAFE-500", 1, 100.0), ("LIBRO-01", 1, 300.0)], taxes=taxes).lines
+		self.assertEqual(
+			[(line.net, line.treatment, line.taxes[0].rate) for line in lines[2:]],
+			[
+				(Decimal("12.5"), Treatment.TAXED, Decimal("0.16")),
+				(Decimal("37.5"), Treatment.EXEMPT, ZERO),
+			],
+		)
+
+	def test_what_is_given_away_keeps_the_taxes_of_its_goods(self):
+		free = {"item_code": "AGUA-1L", "qty": 2, "rate": 0, "price_list_rate": 0}
+		cut = {
+			"item_code": "CAFE-500",
+			"qty": 1,
+			"price_list_rate": 145.0,
+			"discount_percentage": 100,
+			"rate": 0,
+		}
+		for taxes in ("exclusive", "inclusive"):
+			with self.subTest(taxes):
+				paid, gift, off = self.mapped(items=[("CAFE-500", 1, 100.0), free, cut], taxes=taxes).lines
+				self.assertFalse(paid.nothing_to_tax)
+				for line in (gift, off):
+					self.assertTrue(line.nothing_to_tax)
+					((tax,),) = (line.taxes,)
+					self.assertEqual(
+						(tax.category, tax.rate, tax.base), (TaxCategory.VAT, Decimal("0.16"), 0)
+					)
+				self.assertEqual(off.unit_price, off.discount)
+
+	def test_a_document_discounted_by_all_of_it(self):
+		for taxes in ("exclusive", "inclusive"):
+			with self.subTest(taxes):
+				(line,) = self.mapped(
+					items=[("CAFE-500", 1, 145.0)], taxes=taxes, additional_discount_percentage=100
+				).lines
+				self.assertTrue(line.nothing_to_tax and line.unit_price and line.taxes)
+
+	def test_many_pieces_of_a_small_price_keep_the_sum(self):
+		invoice = self.mapped(items=[("PAPEL-A4", 100_000, 0.35)], taxes="inclusive")
+		(line,) = invoice.lines
+		self.assertEqual((line.unit_price, line.net), (Decimal("0.301725"), Decimal("30172.413793")))
+		self.assertEqual(invoice.total, 35000)
+
+	def test_a_note_that_only_changes_a_price(self):
+		doc = sample.invoice(doctype="Sales Invoice", submit=False, is_debit_note=1)
+		doc.items[0].update({"qty": 0, "rate": 10, "price_list_rate": 10})
+		doc.run_method("calculate_taxes_and_totals")
+		(line,) = mapping.to_invoice(doc).lines
+		self.assertEqual((line.quantity, line.unit_price, line.net), (1, 10, 10))
+		frappe.db.rollback()
+
+	def test_vat_withheld_as_a_share_of_the_vat(self):
+		taxes = [
+			sample.tax_row("IVA 16", 16),
+			sample.tax_row(
+				"IVA 0", -66.6667, charge_type="On Previous Row Amount", row_id=1, description="IVA Retenido"
+			),
+		]
+		(line,) = self.mapped(items=[("SERV-INST", 1, 1000.0)], taxes=taxes).lines
+		_vat, withheld = line.taxes
+		self.assertEqual(
+			(withheld.withheld, withheld.rate, withheld.base), (True, Decimal("0.106667"), Decimal(1000))
+		)
+
+	def test_excise_by_quota(self):
+		taxes = [
+			sample.tax_row("IEPS 8", 1.5, charge_type="On Item Quantity"),
+			sample.tax_row("IVA 16", 16, charge_type="On Previous Row Total", row_id=1),
+		]
+		(line,) = self.mapped(items=[("AGUA-1L", 4, 10.0)], taxes=taxes).lines
+		quota, vat = line.taxes
+		self.assertEqual((quota.per_unit, quota.rate, quota.base, quota.amount), (True, Decimal("1.5"), 4, 6))
+		self.assertEqual((vat.base, vat.on_top_of_excise), (46, True))
+
+	def test_of_two_vat_rows_the_one_that_the_item_has(self):
+		row = {
+			"item_code": "CAFE-500",
+			"qty": 1,
+			"rate": 100.0,
+			"item_tax_rate": json.dumps({sample.MEXICO.account("IVA 0"): 0}),
+		}
+		taxes = [sample.tax_row("IVA 16", 16), sample.tax_row("IVA 0", 0)]
+		(line,) = self.mapped(items=[row], taxes=taxes).lines
+		self.assertEqual([tax.rate for tax in line.taxes], [Decimal("0.16")])
+
+	def test_texts_are_plain(self):
+		row = {
+			"item_code": "CAFE-500",
+			"qty": 1,
+			"rate": 100.0,
+			"description": "<div><p>Café &amp; té</p><p>500\tg\x00</p></div>",
+		}
+		(line,) = self.mapped(items=[row]).lines
+		self.assertEqual(line.description, "Café & té 500 g")
+
+	def test_the_first_valid_address(self):
+		frappe.db.set_value("Customer", BUSINESS, "email_id", "nadie, ana@example.com; luis@example.org")
+		self.addCleanup(frappe.db.rollback)
+		doc = frappe._dict(customer=BUSINESS, company=sample.COMPANY)
+		self.assertEqual(mapping.receiver_of(doc).email, "ana@example.com")
 
 	def test_foreign_currency(self):
 		invoice = self.mapped(
@@ -148,6 +257,35 @@ class TestMapping(FiscalTestCase):
 		)
 		self.assertEqual((invoice.currency, invoice.exchange_rate), ("USD", Decimal("18.2345")))
 		self.assertEqual((invoice.receiver.country, invoice.receiver.postal_code), ("US", "92101"))
+
+	def test_books_in_another_currency_than_the_countrys(self):
+		"""The authority wants pesos, whatever the books are kept in."""
+		rate, company = mapping.national_rate, sample.COMPANY
+		cached = frappe.get_cached_value
+
+		def books_in_dollars(doctype, name, field, **more):
+			if (doctype, field) == ("Company", "default_currency"):
+				return "USD"
+			return cached(doctype, name, field, **more)
+
+		self.addCleanup(frappe.db.rollback)
+		with patch.object(frappe, "get_cached_value", side_effect=books_in_dollars):
+			self.assertEqual(rate(company, "USD", Decimal(1), "2026-03-10"), 0)
+			for day, value in (("2026-03-01", 17.25), ("2026-03-09", 18.5), ("2026-03-11", 19)):
+				frappe.get_doc(
+					{
+						"doctype": "Currency Exchange",
+						"date": day,
+						"from_currency": "USD",
+						"to_currency": "MXN",
+						"exchange_rate": value,
+						"for_selling": 1,
+						"for_buying": 1,
+					}
+				).insert(ignore_permissions=True)
+			self.assertEqual(rate(company, "USD", Decimal(1), "2026-03-10"), Decimal("18.5"))
+			self.assertEqual(rate(company, "MXN", Decimal("0.05"), "2026-03-10"), 1)
+		self.assertEqual(rate(company, "USD", Decimal("18.2"), "2026-03-10"), Decimal("18.2"))
 
 	def test_fractions_of_units(self):
 		self.mapped(items=[(sample.BY_WEIGHT, 1.333, 10.55)] * 15)
