@@ -54,6 +54,11 @@ class Recorder:
 		self.exchanges: list[Exchange] = []
 		self.kept = 0
 
+	def learn(self, secret: str):
+		"""Take `secret` out of whatever is recorded from now on: a token, a PIN, what was made from them."""
+		if secret and secret not in (known.reveal() for known in self.secrets):
+			self.secrets.append(Secret(secret))
+
 	def __call__(self, exchange: Exchange):
 		self.exchanges.append(exchange)
 

@@ -88,7 +88,9 @@ def for_company(company: str, secrets: bool = True) -> Connection | None:
 def open_provider(connection: Connection, recorder) -> Provider:
 	"""The provider's object for `connection`; its exchanges go to `recorder` (see audit.Recorder)."""
 	cls = providers()[connection.provider]
-	return cls(connection, HttpClient(recorder, cls.correlation_header), SharedTokens(connection))
+	return cls(
+		connection, HttpClient(recorder, cls.correlation_header), SharedTokens(connection, recorder.learn)
+	)
 
 
 def release(company: str):
@@ -109,7 +111,9 @@ class SharedTokens:
 	is bound; used from any thread. Without Redis they are the object's own.
 	"""
 
-	def __init__(self, connection: Connection):
+	def __init__(self, connection: Connection, learn=lambda token: None):
+		"""`learn` is called with each token, so that it is taken out of what is recorded."""
+		self.learn = learn
 		held = "|".join(
 			(
 				frappe.local.site,
@@ -128,15 +132,18 @@ class SharedTokens:
 			self.redis = None
 
 	def get(self, name: str) -> str:
-		if token := self.own.get(name):
-			return token
-		try:
-			kept = self.redis.get(f"{self.prefix}|{name}") if self.redis is not None else None
-			return self.cipher.decrypt(kept).decode() if kept else ""
-		except Exception:
-			return ""
+		token = self.own.get(name)
+		if not token:
+			try:
+				kept = self.redis.get(f"{self.prefix}|{name}") if self.redis is not None else None
+				token = self.cipher.decrypt(kept).decode() if kept else ""
+			except Exception:
+				token = ""
+		self.learn(token)
+		return token
 
 	def put(self, name: str, token: str, seconds: float):
+		self.learn(token)
 		self.own.put(name, token, seconds)
 		with suppress(Exception):
 			if self.redis is not None:

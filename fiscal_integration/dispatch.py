@@ -584,6 +584,7 @@ def _apply(work: Work) -> bool:
 	else:
 		_apply_document(row, work.documents[0], now, answered=held.status == lifecycle.SENDING)
 	row.error_message = work.recorder.redact(row.error_message or "") or None
+	row.error_code = work.recorder.redact(row.error_code or "") or None
 	row.store()
 	frappe.db.commit()
 	if row.status == lifecycle.ISSUED and row.next_attempt and not row.bulk:

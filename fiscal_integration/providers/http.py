@@ -5,12 +5,18 @@ was certainly not sent from what may have been processed, which is what decides 
 asking first (invariant 3).
 """
 
+import http.client
 import ipaddress
 import json
+import math
+import re
+import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import requests
@@ -22,6 +28,9 @@ CONNECT_SECONDS = 5
 READ_SECONDS = 30
 TOTAL_SECONDS = 120
 MAX_BYTES = 20 * 1024 * 1024
+LONGEST_WAIT = 86400.0
+"""Seconds for which a provider may put us off; a longer wait would hide a document that never leaves."""
+_UNKEEPABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
 class NotSent(Exception):
@@ -70,18 +79,47 @@ class Response:
 	def json(self) -> dict | None:
 		"""The body as a JSON object, or None when it is none: garbage is an answer too."""
 		try:
-			parsed = json.loads(self.body)
-		except ValueError:
+			parsed = json.loads(self.body, parse_constant=_no_number)
+			# What no database column holds: NUL, and halves of surrogate pairs.
+			if _UNKEEPABLE.search(self.body):
+				parsed = _keepable(parsed)
+		except (ValueError, RecursionError):
 			return None
 		return parsed if isinstance(parsed, dict) else None
 
 	@property
 	def retry_after(self) -> float | None:
-		"""Seconds that the provider asks us to wait (`Retry-After` as seconds; a date is not believed)."""
+		"""Seconds that the provider asks us to wait, a day at most; None when it does not say so intelligibly.
+
+		`Retry-After` is a number of seconds, or a date, which is compared with the answer's own `Date`.
+		"""
+		asked = self.headers.get("retry-after", "")
 		try:
-			return max(0.0, float(self.headers.get("retry-after", "")))
+			seconds = float(asked)
 		except ValueError:
+			try:
+				sent = self.headers.get("date")
+				now = parsedate_to_datetime(sent) if sent else datetime.now(timezone.utc)
+				seconds = (parsedate_to_datetime(asked) - now).total_seconds()
+			except (ValueError, TypeError, IndexError, OverflowError):
+				return None
+		if math.isnan(seconds):
 			return None
+		return min(max(0.0, seconds), LONGEST_WAIT)
+
+
+def _no_number(name):
+	raise ValueError(f"{name} is no number of JSON")
+
+
+def _keepable(value):
+	if isinstance(value, str):
+		return value.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+	if isinstance(value, list):
+		return [_keepable(entry) for entry in value]
+	if isinstance(value, dict):
+		return {_keepable(key): _keepable(entry) for key, entry in value.items()}
+	return value
 
 
 def is_loopback(url: str) -> bool:
@@ -106,6 +144,66 @@ def check_url(url: str) -> str:
 	if parts.scheme == "http" and not is_loopback(url):
 		return "The server URL has to begin with https://, or your key would cross the network in the open."
 	return ""
+
+
+class Deadline:
+	"""Closes a request's connection after so many seconds, whatever it is doing.
+
+	The time limits of sockets start anew with each byte: a server that sends one now and then would hold a request
+	for hours, longer than the lease of its document.
+	"""
+
+	def __init__(self, seconds: float):
+		self.passed = False
+		self._sockets: list[socket.socket] = []
+		self._timer = threading.Timer(seconds, self._close)
+		self._timer.daemon = True
+
+	def __enter__(self):
+		self._timer.start()
+		return self
+
+	def __exit__(self, *_error):
+		self._timer.cancel()
+
+	def watch(self, connected: socket.socket):
+		self._sockets.append(connected)
+		if self.passed:
+			self._close()
+
+	def _close(self):
+		self.passed = True
+		for connected in self._sockets:
+			try:
+				# Of the plain socket: TLS would wait for the other side's goodbye.
+				socket.socket.shutdown(connected, socket.SHUT_RDWR)
+			except OSError:
+				pass
+
+
+class _WatchedAdapter(requests.adapters.HTTPAdapter):
+	"""Makes connections that a Deadline may close. Never tries a request again."""
+
+	def __init__(self, deadline: Deadline):
+		self.deadline = deadline
+		super().__init__(max_retries=0)
+
+	def get_connection(self, *args, **kwargs):
+		return self._watched(super().get_connection(*args, **kwargs))
+
+	def get_connection_with_tls_context(self, *args, **kwargs):
+		return self._watched(super().get_connection_with_tls_context(*args, **kwargs))
+
+	def _watched(self, pool):
+		deadline = self.deadline
+
+		class Watched(pool.ConnectionCls):
+			def connect(self):
+				super().connect()
+				deadline.watch(self.sock)
+
+		pool.ConnectionCls = Watched
+		return pool
 
 
 class HttpClient:
@@ -156,7 +254,8 @@ class HttpClient:
 		)
 		clock = time.monotonic()
 		try:
-			return self._send(prepared, exchange, clock)
+			with Deadline(self.total_seconds) as deadline:
+				return self._send(prepared, exchange, deadline)
 		except (NotSent, AnswerLost) as error:
 			exchange.error = str(error)
 			raise
@@ -164,15 +263,15 @@ class HttpClient:
 			exchange.duration = time.monotonic() - clock
 			self.record(exchange)
 
-	def _send(self, prepared, exchange, clock) -> Response:
+	def _send(self, prepared, exchange, deadline) -> Response:
 		wrong = check_url(prepared.url.split("?")[0])
 		if wrong:
 			raise NotAllowed(wrong)
 		# A session of its own, because a pooled connection that the server closed meanwhile fails after the
 		# request was written, and then nobody can say whether it was processed.
 		with requests.Session() as session:
-			session.mount("https://", requests.adapters.HTTPAdapter(max_retries=0))
-			session.mount("http://", requests.adapters.HTTPAdapter(max_retries=0))
+			for scheme in ("https://", "http://"):
+				session.mount(scheme, _WatchedAdapter(deadline))
 			# Proxies and CA bundles come from the environment as everywhere; .netrc must not replace our keys.
 			settings = session.merge_environment_settings(prepared.url, {}, True, None, None)
 			settings["verify"] = settings.get("verify") or True
@@ -186,10 +285,15 @@ class HttpClient:
 					stream=True,
 					**{name: value for name, value in settings.items() if name != "stream"},
 				)
-				body = self._read(answer, clock)
+				body = self._read(answer)
+				if deadline.passed:
+					# A body without a length looks whole when its connection is closed.
+					raise AnswerLost(self._too_late())
 			except requests.exceptions.RequestException as error:
-				raise _classify(error) from None
-			except (urllib3.exceptions.HTTPError, OSError) as error:
+				raise (AnswerLost(self._too_late()) if deadline.passed else _classify(error)) from None
+			except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as error:
+				if deadline.passed:
+					raise AnswerLost(self._too_late()) from None
 				raise AnswerLost(
 					say("The connection broke while the answer was read ({0})", _name(error))
 				) from None
@@ -202,14 +306,15 @@ class HttpClient:
 			answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, body
 		)
 
-	def _read(self, answer, clock) -> bytes:
+	def _too_late(self) -> str:
+		return say("The answer was not complete after {0:g} s", self.total_seconds)
+
+	def _read(self, answer) -> bytes:
 		chunks, size = [], 0
 		for chunk in answer.iter_content(65536):
 			size += len(chunk)
 			if size > MAX_BYTES:
 				raise AnswerLost(say("The answer is longer than {0} bytes", MAX_BYTES))
-			if time.monotonic() - clock > self.total_seconds:
-				raise AnswerLost(say("The answer was not complete after {0:g} s", self.total_seconds))
 			chunks.append(chunk)
 		return b"".join(chunks)
 

@@ -1,14 +1,15 @@
 import contextlib
 import socket
 import threading
+import time
 import unittest
 
-from fiscal_integration.providers.http import AnswerLost, HttpClient, NotAllowed, NotSent, check_url
+from fiscal_integration.providers.http import AnswerLost, HttpClient, NotAllowed, NotSent, Response, check_url
 
 
 @contextlib.contextmanager
-def server(answer: bytes, count=None):
-	"""A server that reads one request a connection and sends `answer`, whatever that is."""
+def server(answer: bytes, count=None, pause=0.0):
+	"""A server that reads one request a connection and sends `answer`, byte by byte with `pause` seconds between."""
 	listener = socket.create_server(("127.0.0.1", 0))
 	listener.settimeout(5)
 
@@ -22,6 +23,10 @@ def server(answer: bytes, count=None):
 						count.append(1)
 					if answer is None:
 						threading.Event().wait(1.5)
+					elif pause:
+						for byte in answer:
+							connection.sendall(bytes([byte]))
+							time.sleep(pause)
 					else:
 						connection.sendall(answer)
 
@@ -84,6 +89,44 @@ class TestHttpClient(unittest.TestCase):
 	def test_garbage_instead_of_http(self):
 		with server(b"\x00\x01\x02\r\n\r\n") as url, self.assertRaises(AnswerLost):
 			self.post(url)
+
+	def test_a_server_that_dribbles_is_cut_off_in_time(self):
+		"""Each byte starts the socket's own time limit anew; the whole request has one that nothing extends."""
+		body = b"x" * 2000
+		for name, answer in (
+			("headers", b"HTTP/1.1 200 OK\r\nX-Long: " + body),
+			("body", http(body)),
+			("body without a length", b"HTTP/1.1 200 OK\r\n\r\n" + body),
+			("chunks", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 400),
+		):
+			client = HttpClient(self.exchanges.append, read_seconds=0.5, total_seconds=0.6)
+			with self.subTest(name), server(answer, pause=0.05) as url:
+				started = time.monotonic()
+				with self.assertRaises(AnswerLost):
+					client.request("issue", "POST", url, body="{}")
+				self.assertLess(time.monotonic() - started, 2)
+				self.assertIn("0.6 s", self.exchanges[-1].error)
+
+	def test_how_long_to_wait(self):
+		for asked, seconds in (
+			("3", 3.0), ("0.5", 0.5), ("-4", 0.0), ("1e9", 86400.0), ("inf", 86400.0), ("nan", None), ("soon", None),
+			("", None), ("Wed, 25 Nov 2026 10:00:30 GMT", 30.0), ("Wed, 25 Nov 2026 09:00:00 GMT", 0.0),
+			("Fri, 25 Dec 2026 10:00:00 GMT", 86400.0), ("Wed, 99 Nov 2026 10:00:00 GMT", None),
+		):  # fmt: skip
+			with self.subTest(asked=asked):
+				headers = {"date": "Wed, 25 Nov 2026 10:00:00 GMT", "retry-after": asked}
+				self.assertEqual(Response(429, headers, b"").retry_after, seconds)
+
+	def test_hostile_json_is_no_answer_or_a_harmless_one(self):
+		for body in (
+			b"[" * 200_000, b'{"a":' * 200_000, b'{"total": NaN}', b'{"total": -Infinity}', b'{"n": ' + b"9" * 5000 + b"}",
+			b'{"a": "\xff"}', b"\x00",
+		):  # fmt: skip
+			with self.subTest(body=body[:20]):
+				answer = Response(200, {}, body).json()
+				self.assertTrue(answer is None or all(isinstance(value, int) for value in answer.values()))
+		answer = Response(200, {}, rb'{"id": "a\u0000b\ud800c", "\ud800": ["\ud83d\ude00"]}').json()
+		self.assertEqual(answer, {"id": "ab\ufffdc", "\ufffd": ["😀"]})
 
 	def test_redirects_are_not_followed(self):
 		count = []
