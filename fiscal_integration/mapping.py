@@ -109,8 +109,7 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 		change=quantize(sign * decimal(doc.get("change_amount"))),
 		on_credit=quantize(sign * outstanding(doc)) >= CENT,
 		due_date=getdate(doc.due_date) if doc.get("due_date") else None,
-		goods_returned=bool(doc.get("is_return"))
-		and (doc.doctype == "POS Invoice" or bool(doc.get("update_stock"))),
+		goods_returned=bool(doc.get("is_return")) and (at_the_till(doc) or bool(doc.get("update_stock"))),
 		reference=reference,
 		terms=tuple(
 			Term(getdate(row.due_date), quantize(sign * decimal(row.payment_amount)))
@@ -121,6 +120,7 @@ def to_invoice(doc, payment_code=lambda mode: "", lock: bool = False) -> Invoice
 		variant=(doc.get("fiscal_document_variant") or "").strip(),
 		substitutes=_substituted(doc),
 		supplied_on=_supplied_on(doc),
+		at_the_till=at_the_till(doc),
 	)
 
 
@@ -150,6 +150,11 @@ def national_rate(company: str, currency: str, to_company: Decimal, day) -> Deci
 	return ZERO
 
 
+def at_the_till(doc) -> bool:
+	"""Whether the Point of Sale made it: from ERPNext 16 on it makes Sales Invoices too."""
+	return doc.doctype == "POS Invoice" or bool(doc.get("is_created_using_pos"))
+
+
 def is_sale(doc) -> bool:
 	"""Whether this invoice is a sale of its own, which needs a fiscal document (design section 3).
 
@@ -163,9 +168,8 @@ def is_sale(doc) -> bool:
 
 
 def _consolidates(doc) -> bool:
-	"""Whether it really stands for POS Invoices, which have fiscal documents of their own, and not only says so."""
-	if doc.get("is_created_using_pos") and doc.get("is_return"):
-		return True
+	"""Whether it really stands for POS Invoices, which have fiscal documents of their own, and not only says so: made by
+	a POS Closing, or (from ERPNext 16 on) together with the return of a POS Invoice where tills make Sales Invoices."""
 	parts = {item.get("pos_invoice") for item in doc.items}
 	if not parts or None in parts or "" in parts:
 		return False

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import frappe
-from frappe.utils import add_days, add_to_date, now_datetime, nowdate
+from frappe.utils import add_days, add_to_date, get_datetime, getdate, now_datetime, nowdate
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ AUSTRIA = Shop(
 	"Ohne USt",
 	(("USt 10", 10), ("USt 13", 13), ("USt 19", 19)),
 )
+OPENING = "POS Opening Entry"
 COMPANY, PROFILE = MEXICO.company, MEXICO.profile
 
 ITEMS = {
@@ -237,10 +238,34 @@ def connect_account(
 	return account
 
 
+def till_doctypes() -> tuple[str, ...]:
+	"""What the Point of Sale of this ERPNext can make, its own default first: from 16 on POS Settings choose."""
+	field = frappe.get_meta("POS Settings").get_field("invoice_type")
+	if not field:
+		return ("POS Invoice",)
+	return tuple(sorted(field.options.split("\n"), key=lambda option: option != field.default))
+
+
+def till_doctype() -> str:
+	"""What the Point of Sale makes."""
+	if len(till_doctypes()) == 1:
+		return till_doctypes()[0]
+	return frappe.db.get_single_value("POS Settings", "invoice_type") or "POS Invoice"
+
+
+def set_till_doctype(doctype: str):
+	"""Let the Point of Sale make this doctype. ERPNext demands that no till is open meanwhile: all are closed. Commits."""
+	if doctype == till_doctype():
+		return
+	close_tills()
+	frappe.db.set_single_value("POS Settings", "invoice_type", doctype)
+	frappe.db.commit()
+
+
 def invoice(
 	items=(("CAFE-500", 1, 145.0),),
 	customer: str = WALK_IN,
-	doctype: str = "POS Invoice",
+	doctype: str | None = None,
 	taxes: str | list = "exclusive",
 	paid: bool | list = True,
 	submit: bool = True,
@@ -249,9 +274,11 @@ def invoice(
 ):
 	"""An invoice of the sample company `shop`, submitted unless `submit` is false. Does not commit.
 
-	`items`: (item, quantity, rate) or dicts; `taxes`: "exclusive", "inclusive", "none" or tax rows;
+	Without a `doctype` it is made at the shop's till, as whatever the Point of Sale makes there. `items`: (item, quantity, rate) or dicts; `taxes`: "exclusive", "inclusive", "none" or tax rows;
 	`paid`: whether in cash and in full, or a list of (mode of payment, amount).
 	"""
+	at_till = doctype in (None, "POS Invoice")
+	doctype = doctype or till_doctype()
 	doc = frappe.new_doc(doctype)
 	doc.update(
 		{
@@ -299,10 +326,12 @@ def invoice(
 		)
 	for row in _tax_rows(taxes, shop):
 		doc.append("taxes", row)
-	if doctype == "POS Invoice" or paid:
+	if at_till or paid:
 		doc.is_pos = 1
-		if doctype == "POS Invoice":
+		if at_till:
 			doc.pos_profile = doc.pos_profile or shop.profile
+			if doctype == "Sales Invoice":
+				doc.is_created_using_pos = 1
 		doc.set("payments", [])
 		if isinstance(paid, list):
 			for mode, amount in paid:
@@ -340,6 +369,9 @@ def credit_note(original, submit: bool = True, **values):
 
 	doc = make_return_doc(original.doctype, original.name)
 	doc.update({"set_posting_time": 1, "posting_time": now_datetime().strftime("%H:%M:%S"), **values})
+	if original.get("is_created_using_pos"):
+		# As the Point of Sale does with what it makes.
+		doc.is_created_using_pos = 1
 	doc.insert(ignore_permissions=True)
 	if submit:
 		doc.submit()
@@ -578,26 +610,39 @@ def ensure_till(name: str = "", shop: Shop = MEXICO):
 			"write_off_cost_center": shop.default("cost_center"),
 		}
 	)
+	if profile.meta.has_field("allow_partial_payment"):
+		profile.allow_partial_payment = 1
 	for index, mode in enumerate(("Cash", "Credit Card")):
 		profile.append("payments", {"mode_of_payment": mode, "default": int(index == 0)})
 	profile.insert(ignore_permissions=True)
 
 
 def open_till(profile: str = "", shop: Shop = MEXICO):
-	"""An open POS Opening Entry, which a POS Invoice asks for on a bench. Does not commit."""
+	"""An open POS Opening Entry, which a sale at the till asks for on a bench: of whoever calls, or of a cashier of the
+	till's own where that one has another till open, since nobody has two. Does not commit."""
 	profile = profile or shop.profile
-	if not frappe.db.exists("DocType", "POS Opening Entry"):
+	if not frappe.db.exists("DocType", OPENING):
 		return
-	if frappe.db.exists("POS Opening Entry", {"pos_profile": profile, "status": "Open", "docstatus": 1}):
-		return
-	entry = frappe.new_doc("POS Opening Entry")
+	today = {"pos_profile": profile, "status": "Open", "docstatus": 1}
+	for name in frappe.get_all(OPENING, today, pluck="name"):
+		if getdate(frappe.db.get_value(OPENING, name, "period_start_date")) == getdate():
+			return
+		# One of yesterday takes no sales any more.
+		frappe.db.set_value(OPENING, name, "status", "Closed")
+	user = frappe.session.user
+	if frappe.db.exists(OPENING, {"user": user, "status": "Open"}):
+		user = f"{frappe.scrub(profile)}@example.com"
+		_ensure("User", user, email=user, first_name=profile, send_welcome_email=0)
+	entry = frappe.new_doc(OPENING)
 	entry.update(
 		{
 			"company": shop.company,
 			"pos_profile": profile,
-			"user": frappe.session.user,
+			"user": user,
 			# Sales carry whole seconds, so that one of this very second would lie before it.
-			"period_start_date": add_to_date(now_datetime(), seconds=-60),
+			"period_start_date": max(
+				add_to_date(now_datetime(), seconds=-60), get_datetime(f"{nowdate()} 00:00:00")
+			),
 			"posting_date": nowdate(),
 		}
 	)
@@ -607,8 +652,14 @@ def open_till(profile: str = "", shop: Shop = MEXICO):
 	entry.submit()
 
 
+def close_tills():
+	"""Close all tills without counting them. Does not commit."""
+	if frappe.db.exists("DocType", OPENING):
+		frappe.db.set_value(OPENING, {"status": "Open", "docstatus": 1}, "status", "Closed")
+
+
 def draft(
-	doctype: str = "POS Invoice",
+	doctype: str | None = None,
 	customer: str = WALK_IN,
 	panama: bool = False,
 	austria: bool = False,
@@ -663,12 +714,12 @@ def ensure_user(email: str, roles: list, password: str):
 	user.add_roles(*roles)
 	user.new_password = password
 	user.save(ignore_permissions=True)
-	if frappe.db.exists("DocType", "POS Opening Entry"):
+	if frappe.db.exists("DocType", OPENING):
 		# Whoever sells at a till has to see that it is open, which ERPNext lets few roles.
 		from frappe.permissions import add_permission
 
 		for role in {"Accounts User", "Accounts Manager"}.intersection(roles):
-			add_permission("POS Opening Entry", role, 0)
+			add_permission(OPENING, role, 0)
 	frappe.db.commit()
 
 
@@ -718,10 +769,9 @@ def use_till(panama: bool = False):
 	if not any(row.user == frappe.session.user for row in profile.get("applicable_for_users") or []):
 		profile.append("applicable_for_users", {"user": frappe.session.user, "default": 1})
 		profile.save(ignore_permissions=True)
-	# Of several open tills of a user the page takes the one that was opened last.
-	opened = {"pos_profile": shop.profile, "user": frappe.session.user, "status": "Open", "docstatus": 1}
-	for name in frappe.get_all("POS Opening Entry", opened, pluck="name"):
-		frappe.db.set_value(
-			"POS Opening Entry", name, "period_start_date", add_to_date(now_datetime(), seconds=-5)
-		)
+	# The page opens the till that its user has open, so whoever calls has this one and no other.
+	opened = {"status": "Open", "docstatus": 1}
+	for field, value in (("pos_profile", shop.profile), ("user", frappe.session.user)):
+		frappe.db.set_value(OPENING, {**opened, field: value}, "status", "Closed")
+	open_till(shop=shop)
 	frappe.db.commit()

@@ -260,6 +260,8 @@ POS Invoice Item | Accounts | istable=1 | autoname=hash
 {ITEM.format(own="pos_invoice_item,so_detail,dn_detail Data").strip(chr(10))}
 Sales Invoice | Accounts | autoname=naming_series: | is_submittable=1 | title_field=title | {SALES}
 {INVOICE.format(series="ACC-SINV-.YYYY.-,ACC-SINV-RET-.YYYY.-", doctype="Sales Invoice", is_pos=0, customer_name="{customer_name}").strip(chr(10))}
+	is_created_using_pos Check
+	pos_closing_entry Data no_copy
 POS Invoice | Accounts | autoname=naming_series: | is_submittable=1 | title_field=title | {SALES}
 {INVOICE.format(series="ACC-PSINV-.YYYY.-", doctype="POS Invoice", is_pos=1, customer_name="{customer_name}").strip(chr(10))}
 	consolidated_invoice Link(Sales Invoice) allow_on_submit no_copy

@@ -229,6 +229,7 @@ class Invoice:
 	`substitutes` the fiscal id of the document whose place this one takes. A PAYMENT has no lines: it `settles`
 	sales, and `payment_reference` is what the bank calls it. `period`: it stands for the walk-in sales of that.
 	`supplied_on` is the day whose tax rates count: of a return or an adjustment, the day of the original.
+	`at_the_till`: it was made at a point of sale, where receipts are printed on a roll of paper.
 	"""
 
 	doctype: str
@@ -258,3 +259,4 @@ class Invoice:
 	payment_reference: str = ""
 	period: Period | None = None
 	supplied_on: date | None = None
+	at_the_till: bool = False

@@ -133,7 +133,7 @@ class TestPreview(BulkCase):
 		frappe.db.commit()
 		invoices = [doc.name for doc in (new, opening, outside, draft, cancelled)]
 		invoices += [row.reference_name for row in every]
-		of_invoices = bulk.preview("POS Invoice", names=[*invoices, "not there"])
+		of_invoices = bulk.preview(self.sale_doctype, names=[*invoices, "not there"])
 		self.assertEqual(
 			of_invoices["reasons"],
 			{
@@ -156,12 +156,13 @@ class TestPreview(BulkCase):
 		row = self.in_state(lifecycle.REJECTED)
 		reason = f"{sample.COMPANY} is not connected to a fiscal provider, or switched off."
 		self.switch(False)
-		told = bulk.preview("POS Invoice", names=[doc.name, row.reference_name])
+		told = bulk.preview(self.sale_doctype, names=[doc.name, row.reference_name])
 		self.assertEqual((told["will"], told["reasons"]), (0, {reason: 2}))
-		self.assertIsNone(bulk.start("POS Invoice", names=[doc.name, row.reference_name])["batch"])
+		self.assertIsNone(bulk.start(self.sale_doctype, names=[doc.name, row.reference_name])["batch"])
 		self.assertEqual(self.documents_of(doc), [])
 
 	def test_a_sales_invoice_that_stands_for_pos_invoices(self):
+		self.where_tills_make("POS Invoice")
 		sold, _ = self.sell()
 		closing, only_says_so = self.unrecorded(2, doctype="Sales Invoice")
 		for doc in (closing, only_says_so):
@@ -174,17 +175,17 @@ class TestPreview(BulkCase):
 
 	def test_filters_select_as_the_list_does(self):
 		docs = self.unrecorded(2) + self.unrecorded(items=[("LIBRO-01", 1, 320.0), ("LIBRO-01", 2, 320.0)])
-		mine = ["POS Invoice", "name", "in", [doc.name for doc in docs]]
-		told = bulk.preview("POS Invoice", filters=[mine])
+		mine = [self.sale_doctype, "name", "in", [doc.name for doc in docs]]
+		told = bulk.preview(self.sale_doctype, filters=[mine])
 		self.assertEqual((told["new"], told["reasons"]), (3, {}))
-		book = ["POS Invoice Item", "item_code", "=", "LIBRO-01"]
-		told = bulk.preview("POS Invoice", filters=[mine, book])
+		book = [f"{self.sale_doctype} Item", "item_code", "=", "LIBRO-01"]
+		told = bulk.preview(self.sale_doctype, filters=[mine, book])
 		self.assertEqual((told["selected"], told["new"]), (1, 1), "once, though two of its rows are found")
-		without = ["POS Invoice", "fiscal_document", "is", "not set"]
+		without = [self.sale_doctype, "fiscal_document", "is", "not set"]
 		issued = self.run_job(self.sell()[1])
-		both = ["POS Invoice", "name", "in", [docs[0].name, issued.reference_name]]
-		self.assertEqual(bulk.preview("POS Invoice", filters=[both, without])["selected"], 1)
-		self.assertEqual(bulk.preview("POS Invoice", names=[])["selected"], 0)
+		both = [self.sale_doctype, "name", "in", [docs[0].name, issued.reference_name]]
+		self.assertEqual(bulk.preview(self.sale_doctype, filters=[both, without])["selected"], 1)
+		self.assertEqual(bulk.preview(self.sale_doctype, names=[])["selected"], 0)
 
 	def test_other_doctypes_are_refused(self):
 		for call in (bulk.preview, bulk.start):
@@ -199,7 +200,7 @@ class TestWhoMay(BulkCase):
 			self.as_user(*roles)
 			for call in (api.preview_bulk, api.start_bulk):
 				with self.assertRaises(frappe.PermissionError):
-					call("POS Invoice", names=[doc.name])
+					call(self.sale_doctype, names=[doc.name])
 			frappe.set_user("Administrator")
 		self.assertEqual(self.documents_of(doc), [])
 
@@ -208,17 +209,19 @@ class TestWhoMay(BulkCase):
 		self.as_user("Fiscal Manager")
 		for call in (api.preview_bulk, api.start_bulk):
 			with self.assertRaises(frappe.PermissionError):
-				call("POS Invoice", names=[doc.name])
+				call(self.sale_doctype, names=[doc.name])
 
 	def test_and_sees_no_other_company_by_it(self):
 		sample.set_up_panama()
 		(doc,) = self.unrecorded()
 		row = self.in_state(lifecycle.REJECTED)
 		self.as_user("Fiscal Manager", "Accounts Manager", company=sample.PANAMA.company)
-		told = api.preview_bulk("POS Invoice", names=json.dumps([doc.name]))
+		told = api.preview_bulk(self.sale_doctype, names=json.dumps([doc.name]))
 		self.assertEqual((told["will"], told["reasons"]), (0, {HIDDEN: 1}))
-		self.assertEqual(api.preview_bulk("POS Invoice", filters=[["name", "=", doc.name]])["selected"], 0)
-		self.assertIsNone(api.start_bulk("POS Invoice", names=[doc.name])["batch"])
+		self.assertEqual(
+			api.preview_bulk(self.sale_doctype, filters=[["name", "=", doc.name]])["selected"], 0
+		)
+		self.assertIsNone(api.start_bulk(self.sale_doctype, names=[doc.name])["batch"])
 		self.assertIsNone(api.start_bulk(dispatch.DOCTYPE, names=[row.name])["batch"])
 		frappe.set_user("Administrator")
 		self.assertEqual(self.documents_of(doc), [])
@@ -228,7 +231,7 @@ class TestWhoMay(BulkCase):
 		(doc,) = self.unrecorded()
 		email = self.as_user("Fiscal Manager", "Accounts Manager")
 		with patch.object(bulk, "FEW", 0):
-			batch = api.start_bulk("POS Invoice", names=[doc.name])["batch"]
+			batch = api.start_bulk(self.sale_doctype, names=[doc.name])["batch"]
 		self.as_user("Fiscal Manager", "Accounts Manager", company=sample.PANAMA.company)
 		other = frappe.session.user
 		frappe.set_user("Administrator")
@@ -249,7 +252,7 @@ class TestStart(BulkCase):
 	def test_invoices_without_a_document_get_theirs(self):
 		docs = self.unrecorded(2) + self.unrecorded(doctype="Sales Invoice")
 		pos, other, sales = docs
-		answer = bulk.start("POS Invoice", names=[other.name, pos.name])
+		answer = bulk.start(self.sale_doctype, names=[other.name, pos.name])
 		self.assertEqual((answer["documents"], answer["status"]), (2, drain.RUNNING))
 		self.assertEqual(self.drains[0], (sample.COMPANY,))
 		self.assertEqual(self.queued, [], "nothing goes to the queue of the tills")
@@ -259,14 +262,14 @@ class TestStart(BulkCase):
 				(row.status, row.batch, row.bulk, row.external_reference),
 				(lifecycle.QUEUED, answer["batch"], 1, dispatch.external_reference(doc)),
 			)
-			shown = frappe.db.get_value("POS Invoice", doc.name, ["fiscal_document", "fiscal_status"])
+			shown = frappe.db.get_value(self.sale_doctype, doc.name, ["fiscal_document", "fiscal_status"])
 			self.assertEqual(tuple(shown), (row.name, lifecycle.QUEUED))
 		self.assertLess(made[0].creation, made[1].creation, "in the order of the sales")
 		summed = self.end(answer["batch"])
 		self.assertEqual(
 			(summed.status, summed.total, summed.issued, summed.failed), (drain.FINISHED, 2, 2, 0)
 		)
-		self.assertEqual(frappe.db.get_value("POS Invoice", pos.name, "fiscal_status"), lifecycle.ISSUED)
+		self.assertEqual(frappe.db.get_value(self.sale_doctype, pos.name, "fiscal_status"), lifecycle.ISSUED)
 		answer = bulk.start("Sales Invoice", names=[sales.name])
 		self.assertEqual(self.end(answer["batch"]).issued, 1)
 		for doc in docs:
@@ -279,13 +282,13 @@ class TestStart(BulkCase):
 		waiting, issued = self.sell()[1], self.run_job(self.sell()[1])
 		review = self.in_state(lifecycle.NEEDS_REVIEW)
 		names = [new.name, *(row.reference_name for row in (rejected, failed, waiting, issued, review))]
-		first = bulk.start("POS Invoice", names=names)
+		first = bulk.start(self.sale_doctype, names=names)
 		self.assertEqual(first["documents"], 4)
-		self.assertIsNone(bulk.start("POS Invoice", names=names)["batch"], "all are on their way")
-		self.assertEqual(bulk.preview("POS Invoice", names=names)["reasons"][GOING], 4)
+		self.assertIsNone(bulk.start(self.sale_doctype, names=names)["batch"], "all are on their way")
+		self.assertEqual(bulk.preview(self.sale_doctype, names=names)["reasons"][GOING], 4)
 		summed = self.end(first["batch"])
 		self.assertEqual((summed.total, summed.issued), (4, 4))
-		self.assertIsNone(bulk.start("POS Invoice", names=names)["batch"])
+		self.assertIsNone(bulk.start(self.sale_doctype, names=names)["batch"])
 		self.assertIsNone(bulk.start(dispatch.DOCTYPE, names=[rejected.name])["batch"])
 		drain.drain(sample.COMPANY)
 		for row in (rejected, failed, waiting):
@@ -301,12 +304,12 @@ class TestStart(BulkCase):
 
 		def too_late(preparation, invoice):
 			if invoice.name == first.name:
-				dispatch.create(frappe.get_doc("POS Invoice", first.name))
+				dispatch.create(frappe.get_doc(self.sale_doctype, first.name))
 			insert(preparation, invoice)
 
 		frappe.clear_messages()
 		with patch.object(bulk._Preparation, "_insert", too_late):
-			answer = bulk.start("POS Invoice", names=[first.name, second.name])
+			answer = bulk.start(self.sale_doctype, names=[first.name, second.name])
 		self.assertEqual(answer["documents"], 1)
 		self.assertEqual([len(self.documents_of(doc)) for doc in (first, second)], [1, 1])
 		self.assertEqual(drain.progress(answer["batch"])["left"], [[GOING, 1]])
@@ -322,10 +325,12 @@ class TestStart(BulkCase):
 	def test_what_cannot_be_expressed_is_refused_and_says_why(self):
 		good = self.unrecorded()[0]
 		(bad,) = self.unrecorded(customer=NOT_READY)
-		batch = bulk.start("POS Invoice", names=[good.name, bad.name])["batch"]
+		batch = bulk.start(self.sale_doctype, names=[good.name, bad.name])["batch"]
 		summed = self.end(batch)
 		self.assertEqual((summed.issued, summed.failed), (1, 1))
-		shown = frappe.db.get_value("POS Invoice", bad.name, ["fiscal_status", "fiscal_error"], as_dict=True)
+		shown = frappe.db.get_value(
+			self.sale_doctype, bad.name, ["fiscal_status", "fiscal_error"], as_dict=True
+		)
 		self.assertEqual(shown.fiscal_status, lifecycle.REJECTED)
 		self.assertIn("postal code", shown.fiscal_error)
 		((code, message, number),) = drain.progress(batch)["errors"]
@@ -337,7 +342,7 @@ class TestStart(BulkCase):
 
 	def test_progress_is_counted_while_it_runs(self):
 		docs = self.unrecorded(3)
-		batch = bulk.start("POS Invoice", names=[doc.name for doc in docs])["batch"]
+		batch = bulk.start(self.sale_doctype, names=[doc.name for doc in docs])["batch"]
 		seen = drain.progress(batch)
 		self.assertEqual(
 			[seen[key] for key in ("status", "total", "waiting", "percent")], [drain.RUNNING, 3, 3, 0]
@@ -379,7 +384,7 @@ class TestManyRows(BulkCase):
 			self.addCleanup(size.stop)
 
 	def start(self, docs):
-		answer = bulk.start("POS Invoice", names=[doc.name for doc in docs])
+		answer = bulk.start(self.sale_doctype, names=[doc.name for doc in docs])
 		self.assertEqual((answer["status"], answer["documents"]), (drain.PREPARING, 0))
 		self.assertEqual(self.jobs.pop(), (answer["batch"],))
 		return answer["batch"]
@@ -443,7 +448,7 @@ class TestManyRows(BulkCase):
 
 	def test_nothing_to_send_ends_at_once(self):
 		rows = [self.run_job(self.sell()[1]) for _sale in range(2)]
-		answer = bulk.start("POS Invoice", names=[row.reference_name for row in rows])
+		answer = bulk.start(self.sale_doctype, names=[row.reference_name for row in rows])
 		bulk.prepare(answer["batch"])
 		summed = frappe.get_doc(drain.BATCH, answer["batch"])
 		self.assertEqual(
@@ -484,8 +489,8 @@ class TestManyRows(BulkCase):
 				drain.drain(sample.COMPANY)
 
 		calls = (
-			lambda: bulk.prepare(bulk.start("POS Invoice", names=names)["batch"]),
-			lambda: bulk.prepare(bulk.start("POS Invoice", names=names[::-1])["batch"]),
+			lambda: bulk.prepare(bulk.start(self.sale_doctype, names=names)["batch"]),
+			lambda: bulk.prepare(bulk.start(self.sale_doctype, names=names[::-1])["batch"]),
 			send,
 		)
 		workers = [threading.Thread(target=work, args=(call,)) for call in calls]
@@ -519,26 +524,26 @@ class TestNotRequired(BulkCase):
 		cash, transfer = self.sold_both_ways()
 		names = [cash.name, transfer.name]
 		reason = "It needs no document of its own: Paid by bank transfer: outside of the RKSV, no receipt is signed."
-		told = bulk.preview("POS Invoice", names=names)
+		told = bulk.preview(self.sale_doctype, names=names)
 		self.assertEqual((told["new"], told["unchecked"], told["reasons"]), (1, 0, {reason: 1}))
 		with patch.object(bulk, "LOOKED_AT", 0):
-			told = bulk.preview("POS Invoice", names=names)
+			told = bulk.preview(self.sale_doctype, names=names)
 		self.assertEqual((told["new"], told["unchecked"], told["reasons"]), (2, 2, {}))
-		answer = bulk.start("POS Invoice", names=names)
+		answer = bulk.start(self.sale_doctype, names=names)
 		self.assertEqual(answer["documents"], 1)
 		self.assertEqual((len(self.documents_of(cash)), self.documents_of(transfer)), (1, []))
-		shown = frappe.db.get_value("POS Invoice", transfer.name, ["fiscal_status", "fiscal_error"])
+		shown = frappe.db.get_value(self.sale_doctype, transfer.name, ["fiscal_status", "fiscal_error"])
 		self.assertEqual(shown[0], "Not Required")
 		self.assertIn("bank transfer", shown[1])
-		self.assertEqual(bulk.preview("POS Invoice", names=names)["reasons"][reason], 1)
+		self.assertEqual(bulk.preview(self.sale_doctype, names=names)["reasons"][reason], 1)
 
 	def test_the_documents_of_a_till_are_in_the_order_of_the_sales(self):
 		docs = self.unrecorded(3)
 		for index, doc in enumerate(docs):
 			at = {"posting_date": "2026-01-02", "posting_time": f"0{3 - index}:00:00"}
-			frappe.db.set_value("POS Invoice", doc.name, at)
+			frappe.db.set_value(self.sale_doctype, doc.name, at)
 		frappe.db.commit()
-		bulk.start("POS Invoice", names=[doc.name for doc in docs])
+		bulk.start(self.sale_doctype, names=[doc.name for doc in docs])
 		made = [get_datetime(self.documents_of(doc)[0].creation) for doc in docs]
 		self.assertEqual(made, sorted(made, reverse=True))
 
@@ -552,20 +557,19 @@ class TestTensOfThousands(BulkCase):
 		self.clean_up()
 		self.addCleanup(self.clean_up)
 		(doc,) = self.unrecorded()
-		columns = frappe.db.get_table_columns("POS Invoice")
+		columns = frappe.db.get_table_columns(self.sale_doctype)
 		values = [f"concat('{COPY}', lpad(seq, 6, '0'))" if c == "name" else f"`{c}`" for c in columns]
 		frappe.db.sql(
-			f"insert into `tabPOS Invoice` ({', '.join(f'`{c}`' for c in columns)}) "
-			f"select {', '.join(values)} from `tabPOS Invoice` source, seq_1_to_{ROWS} where source.name = %s",
+			f"insert into `tab{self.sale_doctype}` ({', '.join(f'`{c}`' for c in columns)}) "
+			f"select {', '.join(values)} from `tab{self.sale_doctype}` source, seq_1_to_{ROWS} where source.name = %s",
 			(doc.name,),
 		)
 		frappe.db.commit()
 
-	@staticmethod
-	def clean_up():
+	def clean_up(self):
 		frappe.db.rollback()
 		frappe.db.delete(dispatch.DOCTYPE, {"reference_name": ("like", f"{COPY}%")})
-		frappe.db.delete("POS Invoice", {"name": ("like", f"{COPY}%")})
+		frappe.db.delete(self.sale_doctype, {"name": ("like", f"{COPY}%")})
 		frappe.db.commit()
 
 	def measured(self, label, call):
@@ -583,14 +587,18 @@ class TestTensOfThousands(BulkCase):
 
 	def test_preview_start_and_preparation(self):
 		filters = [
-			["POS Invoice", "name", "like", f"{COPY}%"],
-			["POS Invoice", "fiscal_document", "is", "not set"],
+			[self.sale_doctype, "name", "like", f"{COPY}%"],
+			[self.sale_doctype, "fiscal_document", "is", "not set"],
 		]
 		print(f"\n{ROWS} invoices without a document")
-		seen, seconds, grown = self.measured("preview", lambda: bulk.preview("POS Invoice", filters=filters))
+		seen, seconds, grown = self.measured(
+			"preview", lambda: bulk.preview(self.sale_doctype, filters=filters)
+		)
 		self.assertEqual(seen["new"], ROWS)
 		self.assertLess(seconds, ROWS / 1000)
-		answer, seconds, _grown = self.measured("start", lambda: bulk.start("POS Invoice", filters=filters))
+		answer, seconds, _grown = self.measured(
+			"start", lambda: bulk.start(self.sale_doctype, filters=filters)
+		)
 		self.assertLess(seconds, 2)
 		total = 0
 		while drain.progress(answer["batch"])["status"] == drain.PREPARING:
@@ -604,7 +612,7 @@ class TestTensOfThousands(BulkCase):
 		made = frappe.db.count(dispatch.DOCTYPE, {"reference_name": ("like", f"{COPY}%")})
 		self.assertEqual(made, ROWS)
 		seen, _seconds, _grown = self.measured(
-			"preview of all going", lambda: bulk.preview("POS Invoice", filters=filters[:1])
+			"preview of all going", lambda: bulk.preview(self.sale_doctype, filters=filters[:1])
 		)
 		# Workers of the site, if any, are sending them already.
 		self.assertEqual((seen["will"], sum(seen["reasons"].values())), (0, ROWS))

@@ -453,12 +453,12 @@ class TestFiscalData(FiscalTestCase):
 	shop = sample.PANAMA
 
 	def test_the_forms_ask_what_the_provider_wants_to_know(self):
-		form = api.sale_form(self.shop.company, "POS Invoice")
+		form = api.sale_form(self.shop.company, self.sale_doctype)
 		self.assertEqual([kind["code"] for kind in form["receiver_kinds"]], ["01", "02", "03", "04"])
 		self.assertTrue(form["taxpayers"])
-		self.assertEqual(api.sale_form(sample.COMPANY, "POS Invoice")["receiver_kinds"], [])
+		self.assertEqual(api.sale_form(sample.COMPANY, self.sale_doctype)["receiver_kinds"], [])
 		self.switch_off()
-		self.assertEqual(api.sale_form(self.shop.company, "POS Invoice"), {})
+		self.assertEqual(api.sale_form(self.shop.company, self.sale_doctype), {})
 
 	def test_it_is_filled_from_the_customer_with_the_dv(self):
 		data = api.customer_data(BUSINESS, self.shop.company)

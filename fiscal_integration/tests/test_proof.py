@@ -177,7 +177,7 @@ class TestRemoved(ChainCase):
 		row = self.chain_of(1)
 		(request,) = self.rows(row)
 		frappe.db.sql("delete from `tabFiscal Document` where name = %s", row.name)
-		frappe.db.set_value("POS Invoice", row.reference_name, "fiscal_document", None)
+		frappe.db.set_value(row.reference_doctype, row.reference_name, "fiscal_document", None)
 		frappe.db.commit()
 		verdict = self.assert_broken(row, REMOVED, 1, request.name)
 		self.assertIn("Fiscal Document", verdict.message)

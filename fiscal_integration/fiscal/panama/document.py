@@ -206,7 +206,7 @@ def of(invoice: Invoice) -> Document:
 		currency=invoice.currency,
 		exchange_rate=rate,
 		referenced=_referenced(invoice),
-		printed_on_tape=invoice.doctype == "POS Invoice",
+		printed_on_tape=invoice.at_the_till,
 	)
 
 

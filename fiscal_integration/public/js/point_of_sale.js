@@ -11,7 +11,9 @@ frappe.require(["point-of-sale.bundle.js", "fiscal_data.bundle.js", "fiscal_view
 	};
 	controller.offer_fiscal_data = async function () {
 		const company = this.company || (this.settings && this.settings.company);
-		const form = await fiscal_integration.data.form_of(company, "POS Invoice");
+		// From ERPNext 16 on a setting chooses what the till makes.
+		const doctype = (this.settings && this.settings.frm_doctype) || "POS Invoice";
+		const form = await fiscal_integration.data.form_of(company, doctype);
 		this.page.wrapper.find(".fiscal-data-btn").remove();
 		if (!form.receiver_kinds || !form.receiver_kinds.length) return;
 		this.page

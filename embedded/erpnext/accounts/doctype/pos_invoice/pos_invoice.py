@@ -1,4 +1,4 @@
-"""POS Invoice: paid at the till, consolidated into a Sales Invoice later."""
+"""POS Invoice: paid at the till, consolidated into a Sales Invoice later. Refused where tills make Sales Invoices."""
 
 import frappe
 from erpnext.controllers.accounts_controller import AccountsController
@@ -10,6 +10,11 @@ class POSInvoice(AccountsController):
 	def validate(self):
 		if not self.is_pos:
 			frappe.throw(_("POS Invoice must have the field {0} checked.").format("is_pos"))
+		if (
+			frappe.db.get_single_value("POS Settings", "invoice_type") == "Sales Invoice"
+			and not self.is_return
+		):
+			frappe.throw(_("Sales Invoice mode is activated in POS. Please create Sales Invoice instead."))
 		super().validate()
 		if not self.payments:
 			frappe.throw(_("At least one mode of payment is required for POS invoice."))
