@@ -20,6 +20,7 @@ from fiscal_integration.fiscal.invoice import Coordinates, Invoice, Party
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus
 from fiscal_integration.fiscal.words import say
+from fiscal_integration.providers.guard import guard
 from fiscal_integration.providers.http import AnswerLost, HttpClient, NotAllowed, NotSent, Response
 
 TEST = "Test"
@@ -278,6 +279,24 @@ class Ping:
 	details: tuple[tuple[str, str], ...] = ()
 
 
+# What each method that calls returns of a failure, and whether it makes or cancels something (see guard).
+OUTCOMES: dict[str, tuple] = {
+	"ping": (lambda failure: Ping(False, failure.message), False),
+	"issue": (lambda failure: Outcome(failure=failure), True),
+	"reconcile": (lambda failure: Lookup(failure=failure), False),
+	"cancel": (lambda failure: Cancellation(failure=failure), True),
+	"cancellation": (lambda failure: Cancellation(failure=failure), False),
+	"supply": (lambda failure: Supply(failure=failure), False),
+	"taxpayer": (lambda failure: Taxpayer(failure=failure), False),
+	**dict.fromkeys(("pdf", "xml", "acknowledgement"), (lambda failure: Download(failure=failure), False)),
+	**dict.fromkeys(
+		("authority", "advance_unit", "advance_register", "end_register"),
+		(lambda failure: Device(failure=failure), False),
+	),
+	**dict.fromkeys(("archive", "closings"), (lambda failure: failure, False)),
+}
+
+
 class Provider:
 	"""Base of all providers. Instances live for one piece of work and may be used from one thread."""
 
@@ -302,6 +321,12 @@ class Provider:
 	"""The codes one of which a request to cancel has to name, where the authority wants one."""
 	variants: ClassVar[tuple[tuple[str, str], ...]] = ()
 	"""Code and label of the kinds of invoices that a person chooses, since the data do not show them."""
+
+	def __init_subclass__(cls, **values):
+		super().__init_subclass__(**values)
+		for name, (outcome, changes) in OUTCOMES.items():
+			if name in cls.__dict__:
+				setattr(cls, name, guard(cls.__dict__[name], outcome, changes))
 
 	def __init__(self, connection: Connection, http: HttpClient, tokens: Tokens | None = None):
 		self.connection = connection

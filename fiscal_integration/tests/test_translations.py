@@ -348,6 +348,8 @@ RECORD_TEXTS = {
 	"Dashboard Chart": ("chart_name",),
 	"Report": ("report_name",),
 	"Workspace": ("title", "label"),
+	"Workspace Sidebar": ("title",),
+	"Desktop Icon": ("label",),
 	"Form Tour": (),
 	"Print Format": (),
 }
@@ -368,6 +370,8 @@ def _of_record(record: dict) -> Iterator[str]:
 				yield row.get("format") or ""
 		for block in json.loads(record.get("content") or "[]"):
 			yield _TAG.sub("", block["data"].get("text") or "")
+	if record["doctype"] == "Workspace Sidebar":
+		yield from (row["label"] for row in record["items"])
 	if record["doctype"] == "Form Tour":
 		for step in record.get("steps", []):
 			yield step.get("title") or ""
