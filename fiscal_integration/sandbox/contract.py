@@ -4,6 +4,7 @@ For tests only: the document lies beside the project where the project is develo
 """
 
 import functools
+import json
 import os
 from pathlib import Path
 
@@ -36,11 +37,23 @@ def openapi() -> tuple[dict | None, str]:
 	return _mended(yaml.load(path.read_text(encoding="utf-8"), Loader)), ""
 
 
-def _mended(document: dict) -> dict:
-	"""The document without its known defects (providers/facturapi.md#requests).
+CLOSED = (
+	"InvoiceIngresoInput InvoiceEgresoInput InvoicePagoInput InvoiceIngresoEditInput InvoiceEgresoEditInput "
+	"InvoicePagoEditInput LineItemInput LineItemEgresoInput LineItemProductInput LineItemProductEgresoInput "
+	"CustomerCreateInput PaymentInput"
+).split()
+"""What we send: a field that the document does not have is a mistake there (error code `unknown_field`)."""
 
-	`related_documents` demands a field `related` that its own properties lack.
+
+def _mended(document: dict) -> dict:
+	"""The document without its defects (providers/facturapi.md#requests), and with what it says by discriminators said in JSON Schema.
+
+	Defects: `related_documents` demands a field `related` that its own properties lack; the parts of an answered
+	line are told as one object, where the official SDK's types have a list.
 	"""
+
+	# Anchors of the YAML make two places one: each gets its own here.
+	document = json.loads(json.dumps(document))
 
 	def walk(node):
 		if isinstance(node, dict):
@@ -58,7 +71,106 @@ def _mended(document: dict) -> dict:
 				walk(value)
 
 	walk(document)
+	schemas = document["components"]["schemas"]
+	parts = schemas["LineItem"]["properties"]["parts"]
+	schemas["LineItem"]["properties"]["parts"] = {"type": "array", "items": parts}
+	_resolve_discriminators(document)
+	for name in CLOSED:
+		schemas[name]["unevaluatedProperties"] = False
 	return document
+
+
+def _resolve_discriminators(document: dict):
+	"""Turn every discriminator into conditions: a validator takes no notice of discriminators (JSON Schema)."""
+	schemas = document["components"]["schemas"]
+	created = schemas["InvoiceCreateInput"]
+	variants = {}
+	for variant in created.pop("oneOf"):
+		pending = variant["discriminator"]["mapping"]["pending"].rpartition("/")[2]
+		(kind,) = _enum_of(schemas, schemas[pending], "type")
+		variants[kind] = _by(variant["discriminator"], default="pending")
+	created["properties"] = {"type": {"enum": list(variants)}, "status": {"enum": ["pending", "draft"]}}
+	# Without a type it is an invoice of income, as the document's default says.
+	created["allOf"] = [
+		{
+			"if": {
+				"properties": {"type": {"const": kind}},
+				"required": [] if kind == "I" else ["type"],
+			},
+			"then": schema,
+		}
+		for kind, schema in variants.items()
+	]
+	for name in list(schemas):
+		schema = schemas[name]
+		if not isinstance(schema.get("discriminator"), dict) or "properties" not in schema:
+			continue
+		discriminator = schema.pop("discriminator")
+		schemas[f"{name}Own"] = schema
+		own, reference = f"#/components/schemas/{name}Own", f"#/components/schemas/{name}"
+		targets = {key: target for key, target in discriminator["mapping"].items() if target != reference}
+		for target in targets.values():
+			_redirect(schemas[target.rpartition("/")[2]], reference, own)
+		schemas[name] = {
+			"allOf": [
+				{"$ref": own},
+				*(
+					{
+						"if": {
+							"properties": {discriminator["propertyName"]: {"const": key}},
+							"required": [discriminator["propertyName"]],
+						},
+						"then": {"$ref": target},
+					}
+					for key, target in targets.items()
+				),
+			]
+		}
+		# The payment complement's own list of values says "nomina", against the mapping beside it.
+		schema["properties"][discriminator["propertyName"]]["enum"] = list(discriminator["mapping"])
+
+	def walk(node):
+		if isinstance(node, dict):
+			if isinstance(node.get("discriminator"), dict):
+				node.update(_by(node.pop("discriminator"), default="pending"))
+			for value in list(node.values()):
+				walk(value)
+		elif isinstance(node, list):
+			for value in node:
+				walk(value)
+
+	walk(document)
+
+
+def _by(discriminator: dict, default: str) -> dict:
+	"""A choice between two schemas: the default's, unless the property has the other's value."""
+	mapping = discriminator["mapping"]
+	((key, other),) = ((key, target) for key, target in mapping.items() if key != default)
+	name = discriminator["propertyName"]
+	return {
+		"if": {"properties": {name: {"const": key}}, "required": [name]},
+		"then": {"$ref": other},
+		"else": {"$ref": mapping[default]},
+	}
+
+
+def _enum_of(schemas: dict, schema: dict, name: str) -> list:
+	for part in (schema, *schema.get("allOf", ())):
+		found = part.get("properties", {}).get(name, {}).get("enum")
+		if found:
+			return found
+	raise LookupError(f"No values of {name} in the schema {schema.get('title')}")
+
+
+def _redirect(node, old: str, new: str):
+	if isinstance(node, dict):
+		if node.get("$ref") == old:
+			node["$ref"] = new
+		for value in node.values():
+			_redirect(value, old, new)
+	elif isinstance(node, list):
+		for value in node:
+			_redirect(value, old, new)
 
 
 def _resolve(document, node):
@@ -93,14 +205,16 @@ def _errors(schema: dict, value) -> list[str]:
 	document, _ = openapi()
 	kind = OAS31Validator if str(document["openapi"]).startswith("3.1") else OAS30Validator
 	validator = kind({**schema, "components": document["components"]})
-	return [text for error in validator.iter_errors(value) for text in _reasons(error)]
+	errors = list(validator.iter_errors(value))
+	# Beside another error the validator cannot tell which properties are known.
+	known = [error for error in errors if error.validator != "unevaluatedProperties"]
+	return [text for error in known or errors for text in _reasons(error)]
 
 
 def _reasons(error) -> list[str]:
 	"""The reasons behind one error, of the variant that fits best where there are variants.
 
-	A value that fits more than one variant is accepted: the document tells them apart by `type`, which its
-	schemas leave open.
+	A value that fits more than one variant is accepted: some answers and complements are told apart by nothing.
 	"""
 	if error.validator in ("oneOf", "anyOf"):
 		variants: dict = {}
@@ -134,7 +248,13 @@ def response_errors(method: str, path: str, status: int, body) -> list[str]:
 		return [f"status {status} is not documented for {method} {path}"]
 	content = _resolve(document, response).get("content", {})
 	schema = content.get("application/json", {}).get("schema")
+	return _errors(schema, _without_none(body)) if schema else []
+
+
+def _without_none(body):
+	"""The official SDK's types and the text have null for what a document has not; the schemas do not say so."""
 	if isinstance(body, dict):
-		# The text says that a pending or draft invoice has null for what it has not yet (1.4); schemas do not.
-		body = {name: value for name, value in body.items() if value is not None}
-	return _errors(schema, body) if schema else []
+		return {name: _without_none(value) for name, value in body.items() if value is not None}
+	if isinstance(body, list):
+		return [_without_none(value) for value in body]
+	return body

@@ -192,14 +192,19 @@ class Emulator:
 	def notify(self, event: dict):
 		"""Tell the URL in the options of `event`, at once and again after each of webhook_waits."""
 		if self.options.get("webhook_url"):
-			self.deliveries.append(
-				{
-					"url": self.options["webhook_url"],
-					"body": json.dumps(event, ensure_ascii=False),
-					"attempts": [],
-					"due": self.clock.now().timestamp(),
-				}
-			)
+			self.deliver(event, self.options["webhook_url"])
+
+	def deliver(self, event: dict, url: str, secret: str | None = None):
+		"""Tell one URL, signed with `secret` or with the one in the options."""
+		self.deliveries.append(
+			{
+				"url": url,
+				"body": json.dumps(event, ensure_ascii=False),
+				"attempts": [],
+				"due": self.clock.now().timestamp(),
+				**({"secret": secret} if secret else {}),
+			}
+		)
 
 	def tick(self):
 		"""What happens by itself as time passes: send the webhooks that are due. Never while it is locked."""
@@ -226,7 +231,8 @@ class Emulator:
 
 	def _post(self, entry) -> int:
 		body = entry["body"].encode()
-		name, value = self.signature(str(self.options.get("webhook_secret") or ""), body)
+		secret = entry.get("secret") or self.options.get("webhook_secret")
+		name, value = self.signature(str(secret or ""), body)
 		request = urllib.request.Request(
 			entry["url"], body, {"Content-Type": "application/json", name: value}, method="POST"
 		)

@@ -68,5 +68,6 @@ class Page:
 				9,
 			)
 		page.text(f"Total {entry['total']} {entry['currency']}", 12)
-		page.code(entry["verification_url"])
+		if entry["verification_url"]:
+			page.code(entry["verification_url"])
 		return page.render()

@@ -109,6 +109,95 @@ class TestContract(unittest.TestCase):
 		self.call("DELETE", path + "?motive=02", 200, documented=path)
 		self.call("DELETE", path + "?motive=02", 409, documented=path)
 
+	def test_it_refuses_what_the_document_does_not_have_in_requests(self):
+		"""A judge that accepts everything judges nothing."""
+		sale = self.body()
+		note = {**sale, "type": "E"}
+		del note["payment_method"]
+		payment = {
+			"type": "P",
+			"customer": sale["customer"],
+			"complements": [
+				{
+					"type": "pago",
+					"data": [
+						{
+							"payment_form": "03",
+							"related_documents": [
+								{"uuid": "x", "amount": 1, "taxes": [], "installment": 1, "last_balance": 1}
+							],
+						}
+					],
+				}
+			],
+		}
+
+		def without(body, name):
+			return {key: value for key, value in body.items() if key != name}
+
+		def item(**values):
+			return [{**sale["items"][0], "product": {**sale["items"][0]["product"], **values}}]
+
+		for body in (sale, without(sale, "type"), note, payment, {"status": "draft"}):
+			self.assertEqual(contract.request_errors("POST", "/invoices", body), [])
+		for reason, body in (
+			("nonsense", {"nonsense": 1}),
+			("nonsense beside", {**sale, "nonsense": 1}),
+			("nonsense in a payment", {**payment, "items": []}),
+			("nonsense in a line", {**sale, "items": [{**sale["items"][0], "nonsense": 1}]}),
+			("nonsense in a product", {**sale, "items": item(nonsense=1)}),
+			("type of a field", {**sale, "use": 3}),
+			("type of a field of a line", {**sale, "items": item(price="1")}),
+			("type of the body", [sale]),
+			("required, I", without(sale, "use")),
+			("required, I by default", without(without(sale, "type"), "use")),
+			("required, E", without(note, "payment_form")),
+			("required, P", without(payment, "complements")),
+			("required of a line", {**sale, "items": [{"quantity": 1}]}),
+			("required of the customer", {**sale, "customer": {"legal_name": "X"}}),
+			("required of a payment", {**payment, "complements": [{"type": "pago", "data": [{}]}]}),
+			("enum of type", {**sale, "type": "X"}),
+			("enum of status", {**sale, "status": "valid"}),
+			("enum of a field", {**sale, "payment_method": "XXX"}),
+			("enum that a note does not have", {**note, "payment_method": "PPD"}),
+			("enum of taxability", {**sale, "items": item(taxability="09")}),
+			("enum of a tax", {**sale, "items": item(taxes=[{"type": "VAT", "rate": 0.16}])}),
+			(
+				"enum of ieps_mode",
+				{**sale, "items": item(taxes=[{"type": "IEPS", "rate": 0, "ieps_mode": "x"}])},
+			),
+			("enum of a complement", {**payment, "complements": [{"type": "x"}]}),
+		):
+			with self.subTest(reason):
+				self.assertNotEqual(contract.request_errors("POST", "/invoices", body), [])
+
+	def test_it_refuses_what_the_document_does_not_have_in_answers(self):
+		invoice = self.call("POST", "/invoices", 200, json=self.body("judged"))
+		draft = self.call("POST", "/invoices", 200, json={"status": "draft"})
+		for good in (invoice, draft):
+			for reason, change in (
+				("required", {"id": None}),
+				("required", {"livemode": None}),
+				("type", {"total": "116"}),
+				("type", {"id": 5}),
+				("type", {"items": {}}),
+				("type deep within", {"items": [{"product": {"price": "x"}}]}),
+				("enum", {"status": "done"}),
+				("enum", {"cancellation_status": "perhaps"}),
+				("enum", {"type": "X"}),
+			):
+				with self.subTest(reason, change=change, status=good["status"]):
+					body = {**good, **change}
+					self.assertNotEqual(contract.response_errors("POST", "/invoices", 200, body), [])
+		self.assertNotEqual(contract.response_errors("POST", "/invoices", 200, {"nonsense": 1}), [])
+		self.assertNotEqual(contract.response_errors("POST", "/invoices", 201, invoice), [])
+		error = self.call("POST", "/invoices", 400, json=self.body("judged-2", use="X"))
+		for change in ({"code": None}, {"ok": "no"}, {"errors": [{"message": "x"}]}, {"location": "moon"}):
+			with self.subTest("error", change=change):
+				self.assertNotEqual(
+					contract.response_errors("POST", "/invoices", 400, {**error, **change}), []
+				)
+
 	def test_errors_are_as_documented(self):
 		self.call("POST", "/invoices", 400, json=self.body(use="X"))
 		self.call("POST", "/invoices", 401, json=self.body(), headers={"Authorization": "Bearer sk_test_no"})
