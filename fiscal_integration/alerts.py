@@ -19,7 +19,7 @@ from frappe.utils import (
 )
 from frappe.utils import validate_email_address as valid_email
 
-from fiscal_integration import audit, certificates, connection, due
+from fiscal_integration import audit, certificates, connection, due, registers
 from fiscal_integration.fiscal import lifecycle
 
 DOCTYPE = "Fiscal Document"
@@ -113,7 +113,7 @@ def _tell_expiry(record, label: str, day, name: str):
 
 def outages():
 	"""Once a day, tell of cash registers that have signed nothing for longer than two days: the taxpayer has to report
-	that to the authority within a week (austria.md 3.4)."""
+	that to the authority within a week (docs/authorities/austria.md, "Outage")."""
 	now = now_datetime()
 	for record in connection.enabled_records():
 		if not record.provider_class.capabilities.registers:
@@ -151,6 +151,33 @@ def outages():
 				record.name,
 			)
 			frappe.db.commit()
+
+
+def archives():
+	"""Once a day, tell of months of a cash register that are over for five days and not safe yet."""
+	today = str(now_datetime().date())
+	for name, company, label, start, end, why in registers.overdue_months():
+		record = connection.record_for(company)
+		if not record:
+			continue
+		told = json.loads(record.get("expiry_alerts") or "{}")
+		key = f"archive|{name}"
+		if told.get(key) == today:
+			continue
+		record.db_set("expiry_alerts", json.dumps({**told, key: today}), update_modified=False)
+		_tell(
+			_("The receipts of {0} from {1} to {2} are not safe").format(label, start, end),
+			[
+				escape_html(why or _("They were not saved yet.")),
+				_(
+					"They have to be kept for seven years, and the provider deletes them after three months. Open the "
+					"Fiscal Point of Sale, mend what it names, and press Save Months Now."
+				),
+			],
+			registers.POINT,
+			name,
+		)
+		frappe.db.commit()
 
 
 def supplies():

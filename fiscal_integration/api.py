@@ -448,10 +448,23 @@ def decommission_till(till: str, serial: str) -> dict:
 
 
 @frappe.whitelist(methods=["POST"])
-def export_archive(till: str, start: str, end: str) -> str:
-	"""The address of the archive of a cash register over these days."""
+def export_archive(till: str, start: str, end: str) -> dict:
+	"""The address of the archive of a cash register over these days, and what its check said."""
 	_require(OPERATE)
-	return registers.export(till, getdate(start), getdate(end)).file_url
+	found = registers.export(till, getdate(start), getdate(end))
+	return {"url": found.file.file_url, "safe": found.safe, "result": found.result}
+
+
+@frappe.whitelist(methods=["POST"])
+def archive_months(till: str) -> dict:
+	"""Save and check the months of a cash register that are over and not safe yet."""
+	_require(OPERATE)
+	registers.archive_till(till)
+	months = registers.unsafe_months(frappe.get_doc("Fiscal Point of Sale", till))
+	return {
+		"ok": not months,
+		"message": _("{0} months are not safe yet.").format(len(months)) if months else "",
+	}
 
 
 @frappe.whitelist()

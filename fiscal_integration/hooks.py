@@ -73,7 +73,7 @@ page_js = {"point-of-sale": "public/js/point_of_sale.js"}
 scheduler_events = {
 	"cron": {"* * * * *": ["fiscal_integration.tasks.sweep"]},
 	"hourly": ["fiscal_integration.tasks.alert"],
-	"daily_long": ["fiscal_integration.registers.archive_quarter"],
+	"daily_long": ["fiscal_integration.registers.archive_months"],
 }
 
 default_log_clearing_doctypes = {"Fiscal Webhook Event": 90}

@@ -1,4 +1,4 @@
-"""Setting up cash registers at the authority, step by step, and their archive (seed 002, austria.md 3.2).
+"""Setting up cash registers at the authority, step by step, and their archive (docs/providers/fiskaly.md).
 
 Each step looks at what is there before it does anything, and its ids are stored before they are used: so it may be
 repeated after any failure, and goes on where it stopped.
@@ -6,18 +6,26 @@ repeated after any failure, and goes on where it stopped.
 
 import json
 import uuid
-from datetime import date, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import frappe
 from frappe import _
-from frappe.utils import getdate, now_datetime
+from frappe.utils import get_system_timezone, getdate, now_datetime
 from frappe.utils.file_manager import save_file
 
 from fiscal_integration import audit, connection
+from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.fiscal.austria import rksv
 from fiscal_integration.fiscal.errors import Failure
 from fiscal_integration.fiscal.words import translated
 from fiscal_integration.numbering import POINT
 from fiscal_integration.providers.base import Device
+
+ARCHIVE = "Fiscal Archive"
+SAFE_WITHIN_DAYS = 5
+"""Days after a month's end within which it has to be saved and found right; then people are told."""
 
 
 def status(record) -> dict:
@@ -33,7 +41,7 @@ def status(record) -> dict:
 		"tills": frappe.get_all(
 			POINT,
 			{"company": ("in", companies), "enabled": 1},
-			["name", "pos_profile", "register_state", "register_serial", "training"],
+			["name", "pos_profile", "register_state", "register_serial", "training", "first_receipt_state"],
 		),
 	}
 
@@ -63,7 +71,8 @@ def unit(record, legal_entity: str) -> Device:
 
 
 def till(name: str) -> Device:
-	"""Bring the cash register of a Fiscal Point of Sale one step further. Commits."""
+	"""Bring the cash register of a Fiscal Point of Sale one step further; of one that is ready, look what the authority
+	says of its first receipt. Commits."""
 	point = frappe.get_doc(POINT, name)
 	record = _record(point.company)
 	if not point.register_id:
@@ -74,14 +83,30 @@ def till(name: str) -> Device:
 		lambda provider: provider.advance_register(point.register_id, point.pos_profile or point.company),
 	)
 	_keep(point, found)
+	if not found.failure and found.state == record.provider_class.ready_states.get("register"):
+		if not point.register_since:
+			point.db_set("register_since", _today(), update_modified=False)
+		look_at_first_receipt(point, record)
 	return found
+
+
+def look_at_first_receipt(point, record):
+	"""Fetch and keep what the authority says of the receipt with which the cash register began. Commits."""
+	told = _call(record, lambda provider: provider.first_receipt(point.register_id))
+	if not told.failure:
+		point.db_set("first_receipt_state", told.state, update_modified=False)
+		frappe.db.commit()
 
 
 def decommission(name: str) -> Device:
 	"""End a cash register for good. Commits."""
 	point = frappe.get_doc(POINT, name)
-	found = _call(_record(point.company), lambda provider: provider.end_register(point.register_id))
+	record = _record(point.company)
+	found = _call(record, lambda provider: provider.end_register(point.register_id))
 	_keep(point, found)
+	if found.state in record.provider_class.ready_states.get("ended", "").split():
+		point.db_set("register_ended_on", _today(), update_modified=False)
+		frappe.db.commit()
 	return found
 
 
@@ -91,25 +116,225 @@ def _keep(point, found: Device):
 		frappe.db.commit()
 
 
-def export(name: str, start: date, end: date):
-	"""The archive of a cash register from `start` to `end`, both included, as a private File. Commits."""
+# -- the archive -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Archived:
+	"""An archive that was saved, and what its check said in words. `safe`: nothing is wrong with it."""
+
+	file: object
+	check: rksv.Check
+	safe: bool
+	result: str
+
+
+def export(name: str, start: date, end: date) -> Archived:
+	"""The archive of a cash register from `start` to `end`, both included, checked and saved as a private File.
+
+	Commits. Raises frappe.ValidationError where the provider gives none.
+	"""
 	point = frappe.get_doc(POINT, name)
-	found = _call(
-		_record(point.company),
-		lambda provider: provider.archive(point.register_id, start, end),
-	)
+	found = _archive(point, start, end)
 	if isinstance(found, Device):
 		frappe.throw(found.message)
-	content = json.dumps(found, ensure_ascii=False, indent=1)
-	file = save_file(
-		f"DEP7-{point.register_serial or point.name}-{start}-{end}.json",
-		content,
-		POINT,
-		point.name,
-		is_private=1,
-	)
+	return found
+
+
+def _archive(point, start: date, end: date, reach: date | None = None) -> Archived | Device:
+	"""An archive as `export` gives it, or why there is none.
+
+	An outage that lasts over `end` is followed to the receipt that ends it, up to the day `reach`.
+	"""
+	record = _record(point.company)
+
+	def fetched(until):
+		return _call(record, lambda provider: provider.archive(point.register_id, start, until))
+
+	found = fetched(end)
+	if isinstance(found, Device):
+		return found
+	before = None if rksv.begins_register(found) else _receipts_before(point, start)
+	check = rksv.check_export(found, before=before)
+	if check.in_outage and reach and reach > end:
+		further = fetched(reach)
+		if not isinstance(further, Device):
+			found, check = further, rksv.check_export(further, before=before)
+	if not any(rksv.compact_receipts(found)):
+		# A month in which nothing was signed.
+		check = rksv.Check(joined=True)
+	faults = [translated(fault, _) for fault in check.faults]
+	if missing := sorted(_signed_numbers(point, start, end) - check.numbers):
+		faults.append(
+			_("{0} receipts that were signed are not in it, such as number {1}.").format(
+				len(missing), missing[0]
+			)
+		)
+	file = _saved(point, start, end, json.dumps(found, ensure_ascii=False, indent=1))
+	return Archived(file, check, not faults, _in_words(check, faults))
+
+
+def _in_words(check: rksv.Check, faults: list[str]) -> str:
+	words = [
+		_("{0} receipts, {1} signatures checked.").format(check.receipts, check.verified),
+		*(faults or [_("No fault was found.")]),
+	]
+	if check.unverified:
+		words.append(
+			_("{0} signatures could not be checked: the archive holds no certificate for them.").format(
+				check.unverified
+			)
+		)
+	if not check.joined:
+		words.append(_("Its beginning could not be checked: there is no archive of the time before."))
+	return " ".join(words)
+
+
+def _saved(point, start, end, content: str):
+	"""The File that holds `content`; the one that is there already where nothing changed."""
+	title = f"DEP7-{point.register_serial or point.name}-{start}-{end}"
+	for name in frappe.get_all(
+		"File",
+		{"attached_to_doctype": POINT, "attached_to_name": point.name, "file_name": ("like", f"{title}%")},
+		pluck="name",
+	):
+		file = frappe.get_doc("File", name)
+		if _text(file) == content:
+			return file
+	file = save_file(f"{title}.json", content, POINT, point.name, is_private=1)
 	frappe.db.commit()
 	return file
+
+
+def _text(file) -> str:
+	content = file.get_content()
+	return content.decode() if isinstance(content, bytes) else content
+
+
+def _receipts_before(point, start: date) -> list[str]:
+	"""The receipts of the two archives before that day, which the next one has to continue."""
+	found = []
+	rows = [row for row in point.archives if row.file and getdate(row.start) < start]
+	for row in sorted(rows, key=lambda row: getdate(row.start))[-2:]:
+		name = frappe.db.get_value("File", {"file_url": row.file, "attached_to_name": point.name})
+		if name:
+			found += rksv.compact_receipts(json.loads(_text(frappe.get_doc("File", name))))
+	return found
+
+
+def _signed_numbers(point, start: date, end: date) -> set[str]:
+	"""The receipt numbers of our own documents that were signed on these days in Vienna."""
+	zone = ZoneInfo(get_system_timezone())
+	first, last = (
+		datetime.combine(day, moment, rksv.VIENNA).astimezone(zone).replace(tzinfo=None)
+		for day, moment in ((start, time.min), (end, time.max))
+	)
+	return set(
+		frappe.get_all(
+			"Fiscal Document",
+			{
+				"status": lifecycle.ISSUED,
+				"provider_id": ("like", f"{point.register_id}/%"),
+				"authorized_at": ("between", (first, last)),
+			},
+			pluck="authorization_number",
+		)
+	)
+
+
+def archive_months():
+	"""Save and check each month that is over, of every cash register, until it is safe. Daily; commits.
+
+	The RKSV wants the receipts kept for seven years, and fiskaly keeps them for three months.
+	"""
+	for name in frappe.get_all(POINT, {"register_serial": ("is", "set")}, pluck="name"):
+		try:
+			archive_till(name)
+		except Exception as error:
+			# Each register for itself: what is wrong with one keeps no other from being saved.
+			frappe.db.rollback()
+			frappe.clear_messages()
+			audit.log_failure(f"Archive of {name} failed", str(error), error=error)
+			frappe.db.commit()
+
+
+def archive_till(name: str):
+	"""The same for the cash register of one Fiscal Point of Sale. Raises what is wrong."""
+	point = frappe.get_doc(POINT, name)
+	record = connection.record_for(point.company)
+	if not record or not record.provider_class.capabilities.registers:
+		return
+	ready = record.provider_class.ready_states
+	if point.register_state == ready.get("register") and point.first_receipt_state != ready.get(
+		"first_receipt"
+	):
+		look_at_first_receipt(point, record)
+	for start, end in unsafe_months(point):
+		point.reload()
+		found = _archive(point, start, end, reach=_today() - timedelta(days=1))
+		values = {"start": start, "end": end, "saved_at": now_datetime()}
+		if isinstance(found, Device):
+			values.update({"safe": 0, "result": found.message})
+		else:
+			told = {"safe": int(found.safe), "receipts": found.check.receipts, "result": found.result}
+			values.update({**told, "file": found.file.file_url})
+		row = next((row for row in point.archives if getdate(row.start) == start), None)
+		if row:
+			row.db_set(values, update_modified=False)
+		else:
+			row = frappe.new_doc(ARCHIVE, parent_doc=point, parentfield="archives")
+			row.update({**values, "idx": len(point.archives) + 1})
+			row.insert(ignore_permissions=True)
+		if values["safe"] and not [month for month in unsafe_months(point) if month[0] < start]:
+			point.db_set("archived_until", end, update_modified=False)
+		frappe.db.commit()
+
+
+def unsafe_months(point) -> list[tuple[date, date]]:
+	"""First and last day of each month that is over, and whose receipts are not saved and found right."""
+	safe = {
+		getdate(start)
+		for start in frappe.get_all(
+			ARCHIVE, {"parent": point.name, "parenttype": POINT, "safe": 1}, pluck="start"
+		)
+	}
+	if point.archived_until:
+		since = getdate(point.archived_until) + timedelta(days=1)
+	else:
+		since = getdate(point.register_since or point.creation)
+	until = _today()
+	if point.register_ended_on:
+		until = min(until, _next_month(getdate(point.register_ended_on)))
+	found, start = [], since.replace(day=1)
+	while (following := _next_month(start)) <= until:
+		if start not in safe:
+			found.append((start, following - timedelta(days=1)))
+		start = following
+	return found
+
+
+def _next_month(day: date) -> date:
+	"""The first day of the month after that of `day`."""
+	return (day.replace(day=1) + timedelta(days=31)).replace(day=1)
+
+
+def overdue_months() -> list[tuple]:
+	"""Each Fiscal Point of Sale that has months which should be safe and are not: with its name, company, label, the
+	first and last day of the oldest of them, and why."""
+	found = []
+	for name in frappe.get_all(POINT, {"register_serial": ("is", "set")}, pluck="name"):
+		point = frappe.get_doc(POINT, name)
+		late = [month for month in unsafe_months(point) if (_today() - month[1]).days > SAFE_WITHIN_DAYS]
+		if late:
+			start, end = late[0]
+			why = next((row.result for row in point.archives if getdate(row.start) == start), "")
+			found.append((point.name, point.company, point.pos_profile or point.name, start, end, why))
+	return found
+
+
+def _today() -> date:
+	"""The day in Vienna, by which receipts belong to months."""
+	return now_datetime().replace(tzinfo=ZoneInfo(get_system_timezone())).astimezone(rksv.VIENNA).date()
 
 
 def closings(name: str) -> list[dict]:
@@ -119,28 +344,6 @@ def closings(name: str) -> list[dict]:
 	if isinstance(found, Device):
 		frappe.throw(found.message)
 	return found
-
-
-def archive_quarter():
-	"""Save the quarter that has ended of every cash register, once (the RKSV wants it kept for seven years)."""
-	today = getdate(now_datetime())
-	begin = date(today.year, 3 * ((today.month - 1) // 3) + 1, 1)
-	last = begin - timedelta(days=1)
-	first = date(last.year, 3 * ((last.month - 1) // 3) + 1, 1)
-	for point in frappe.get_all(
-		POINT, {"register_state": ("is", "set")}, ["name", "company", "archived_until"]
-	):
-		if not connection.record_for(point.company) or (
-			point.archived_until and getdate(point.archived_until) >= last
-		):
-			continue
-		try:
-			export(point.name, first, last)
-			frappe.db.set_value(POINT, point.name, "archived_until", last, update_modified=False)
-		except frappe.ValidationError as error:
-			frappe.clear_messages()
-			audit.log_failure(f"Archive of {point.name} failed", str(error))
-		frappe.db.commit()
 
 
 def _record(company: str):

@@ -19,3 +19,4 @@ def alert():
 	alerts.expiries()
 	alerts.supplies()
 	alerts.outages()
+	alerts.archives()

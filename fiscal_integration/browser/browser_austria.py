@@ -66,6 +66,8 @@ class TestAustria(PanamaCase):
 		self.assertEqual(
 			[self.next_step("till") for _step in range(3)], ["CREATED", "REGISTERED", "INITIALIZED"]
 		)
+		till = self.page.locator('.fiscal-step[data-step="till"]').first
+		expect(till).to_contain_text("Initial receipt at FinanzOnline: SUCCESS")
 		self.shot("austria-setup-done")
 
 	def test_3_a_sale(self):
@@ -149,9 +151,12 @@ class TestAustria(PanamaCase):
 		self.press("Export Archive (DEP7)", group="Cash Register")
 		with self.page.expect_response(re.compile("export_archive")) as info:
 			self.confirm()
-		url = info.value.json()["message"]
+		url = info.value.json()["message"]["url"]
+		expect(self.page.locator(".fiscal-archive")).to_contain_text("No fault was found.")
+		self.shot("austria-archive")
+		self.close()
 		export = json.loads(self.context.request.get(URL + url).text())
-		self.assertEqual(rksv.check_export(export), [])
+		self.assertEqual(rksv.check_export(export).faults, ())
 		# The first one is the zero receipt of the set-up.
 		self.assertEqual(len(export["Belege-Gruppe"][0]["Belege-kompakt"]), 6)
 

@@ -316,7 +316,8 @@ class Provider:
 	receiver_kinds: ClassVar[tuple[ReceiverKind, ...]] = ()
 	"""Where a sale has to say what sort of receiver it has: what the Fiscal Data section offers."""
 	ready_states: ClassVar[dict[str, str]] = {}
-	"""The states in which "authority", "unit" and "register" are ready, where the provider has cash registers."""
+	"""The states in which "authority", "unit", "register" and "first_receipt" are ready, and those in which a register
+	has "ended" (with blanks between them), where the provider has cash registers."""
 	cancel_motives: ClassVar[tuple[Motive, ...]] = ()
 	"""The codes one of which a request to cancel has to name, where the authority wants one."""
 	variants: ClassVar[tuple[tuple[str, str], ...]] = ()
@@ -451,6 +452,11 @@ class Provider:
 
 	def end_register(self, register: str) -> Device:
 		"""Take a cash register out of use, for good."""
+		return Device(failure=self._unsupported("a set-up").failure)
+
+	def first_receipt(self, register: str) -> Device:
+		"""What the authority says of the receipt with which a cash register began, as the state; blank while it has
+		said nothing. Asks for its check where that was not done."""
 		return Device(failure=self._unsupported("a set-up").failure)
 
 	def archive(self, register: str, start: date, end: date) -> dict | Failure:

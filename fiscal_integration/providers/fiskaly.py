@@ -70,7 +70,13 @@ class Fiskaly(Provider):
 	urls = {TEST: URL, PRODUCTION: URL}
 	capabilities = Capabilities(ordered=True, registers=True, max_concurrent=4, absence_grace=30)
 	correlation_header = "x-request-id"
-	ready_states = {"authority": "AUTHENTICATED", "unit": "INITIALIZED", "register": "INITIALIZED"}
+	ready_states = {
+		"authority": "AUTHENTICATED",
+		"unit": "INITIALIZED",
+		"register": "INITIALIZED",
+		"first_receipt": "SUCCESS",
+		"ended": "DECOMMISSIONED DEFECTIVE",
+	}
 	parameters = (
 		Parameter(SECRET_KEY, "API Secret", required=True, secret=True),
 		Parameter("api_key", "API Key", required=True, secret=True, help="Of the managed organization."),
@@ -153,6 +159,26 @@ class Fiskaly(Provider):
 		if isinstance(found, Failure):
 			return Device(failure=found)
 		return Device(str(found.get("state") or ""), str(found.get("serial_number") or ""))
+
+	def first_receipt(self, register):
+		path = f"/cash-register/{register}"
+		found = self._call("setup", "GET", path)
+		if isinstance(found, Failure):
+			return Device(failure=found)
+		receipt = str(found.get("initialization_receipt_id") or "")
+		if not receipt:
+			return Device()
+		path = f"{path}/receipt/{receipt}"
+		found = self._call("setup", "GET", path)
+		if isinstance(found, Failure):
+			return Device(failure=found)
+		told = found.get("fon_validations") or []
+		if not told:
+			found = self._call("setup", "POST", f"{path}/validation")
+			if isinstance(found, Failure):
+				return Device(failure=found)
+			told = [found]
+		return Device(str(told[-1].get("validation_result") or ""))
 
 	def archive(self, register, start, end):
 		"""DEP7: all receipts of these days in Vienna, compact and signed."""

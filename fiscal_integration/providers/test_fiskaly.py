@@ -155,12 +155,35 @@ class TestReceipts(Case):
 		self.sandbox.set_option("fiskaly", outage=False)
 		self.signed(sale(register=register))
 		export = self.export(register)
-		self.assertEqual(rksv.check_export(export), [])
+		checked = rksv.check_export(export, counter_key=self.emulator.counter_key)
+		self.assertEqual((checked.faults, checked.unverified), ((), 0))
+		# All but the cancellation and the training, whose receipts do not tell it.
+		self.assertEqual(checked.counters, checked.receipts - 2)
 		codes = [rksv.of_compact(jws) for jws in export["Belege-Gruppe"][0]["Belege-kompakt"]]
-		self.assertEqual(len(codes), 7)
+		# The first and the one that ends the outage are fiskaly's own.
+		self.assertEqual(len(codes), 8)
+		self.assertEqual([code.total == 0 for code in codes], [True, *[False] * 5, True, False])
 		self.assertEqual([code.cancellation for code in codes].count(True), 1)
 		self.assertEqual([code.training for code in codes].count(True), 1)
 		self.assertEqual([code.outage for code in codes].count(True), 1)
+
+	def test_an_outage_ends_by_itself_with_a_signed_zero_receipt(self):
+		register = self.register()
+		self.sandbox.set_option("fiskaly", outage=True)
+		for _sale in range(3):
+			self.signed(sale(register=register))
+		during = rksv.check_export(self.export(register))
+		self.assertEqual(["ends in an outage" in fault for fault in during.faults], [True])
+		self.sandbox.set_option("fiskaly", outage=False)
+		self.sandbox.tick()
+		self.assertEqual(rksv.check_export(self.export(register)).faults, ())
+		(entry,) = [
+			entry
+			for entry in self.provider().closings(register)
+			if entry["type"] == "SIGNATURE_CREATION_UNIT_FAULT_CLEARANCE"
+		]
+		self.assertTrue(entry["signed"])
+		self.assertEqual(len(self.sandbox.ledger("fiskaly")), 3)
 
 	def test_a_return_is_a_cancellation_with_negative_amounts(self):
 		found = self.signed(sale(register=self.register(), kind=DocumentKind.CREDIT_NOTE))

@@ -1,7 +1,11 @@
-"""fiskaly SIGN AT v1: states, receipts with real ES256 signatures, turnover counter and chain (austria.md 3, 4).
+"""fiskaly SIGN AT v1: states, receipts with real ES256 signatures, turnover counter and chain
+(docs/providers/fiskaly.md, docs/authorities/austria.md). It makes receipts with code of its own, so that the app's
+checks judge it, and not themselves.
 
 Options: `token_seconds` (life of an access token, default 86400), `outage` (the trust service provider is down:
-receipts come back unsigned), `fon_fault` (a code such as E_FON_SESSION_LIMIT for what asks FinanzOnline).
+receipts come back unsigned; what comes after the outage begins with a signed zero receipt), `fon_fault` (a code such
+as E_FON_SESSION_LIMIT for what asks FinanzOnline), `fon_validation` (what FinanzOnline says of a receipt,
+ERROR_UNSPECIFIED in place of SUCCESS; blank for nothing yet).
 """
 
 import base64
@@ -22,7 +26,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.x509.oid import NameOID
 
-from fiscal_integration.fiscal.austria import rksv
 from fiscal_integration.sandbox.kernel import Answer, Emulator
 
 ZONE = ZoneInfo("Europe/Vienna")
@@ -35,13 +38,18 @@ FIELDS = {
 	"SPECIAL": "gross_amount_special",
 	"ZERO": "gross_amount_zero",
 }
+AMOUNTS = ("STANDARD", "REDUCED_1", "REDUCED_2", "ZERO", "SPECIAL")
+"""In the order of the machine-readable code."""
 COUNTER_BYTES = 8
+FAILED = b"Sicherheitseinrichtung ausgefallen"
+JWS_HEAD = base64.urlsafe_b64encode(b'{"alg":"ES256"}').decode().rstrip("=")
+CLEARANCE = "SIGNATURE_CREATION_UNIT_FAULT_CLEARANCE"
 OWN_TYPES = (
 	"INITIALIZATION",
 	"DECOMMISSION",
 	"MONTHLY_CLOSE",
 	"YEARLY_CLOSE",
-	"SIGNATURE_CREATION_UNIT_FAULT_CLEARANCE",
+	CLEARANCE,
 )
 SCU_MOVES = {("CREATED", "INITIALIZED"), ("INITIALIZED", "DECOMMISSIONED"), ("CREATED", "DECOMMISSIONED")}
 REGISTER_MOVES = {
@@ -108,6 +116,7 @@ class FiskalyEmulator(Emulator):
 		self.registers: dict[str, dict] = {}
 		self.receipts: dict[str, list[dict]] = {}
 		self.digests: dict[str, str] = {}
+		self.validations: dict[str, list[dict]] = {}
 		self.tokens.clear()
 
 	def ledger(self):
@@ -140,6 +149,8 @@ class FiskalyEmulator(Emulator):
 		if parts[:1] == ["signature-creation-unit"]:
 			return "unit"
 		if parts[2:3] == ["receipt"]:
+			if parts[4:] == ["validation"]:
+				return "validation"
 			return "issue" if method == "PUT" else "get" if len(parts) == 4 else "list"
 		if parts[2:3] == ["export"]:
 			return "export"
@@ -185,7 +196,7 @@ class FiskalyEmulator(Emulator):
 					return self._unit(method, parts, data, live)
 				if operation == "register":
 					return self._register(method, parts, data, live)
-				if operation in ("issue", "get", "list"):
+				if operation in ("issue", "get", "list", "validation"):
 					return self._receipt(method, parts, data, query, live)
 				if operation == "export" and method == "GET":
 					return self._export(parts[1], query)
@@ -349,6 +360,7 @@ class FiskalyEmulator(Emulator):
 			if state == "INITIALIZED" and register["state"] == "REGISTERED":
 				start = self._sign(register, unit, "INITIALIZATION", {}, str(uuid.uuid4()), live, {})
 				register["initialization_receipt_id"] = start["_id"]
+				self._validate(start)
 			if state == "DECOMMISSIONED":
 				end = self._sign(register, unit, "DECOMMISSION", {}, str(uuid.uuid4()), live, {})
 				register["decommission_receipt_id"] = end["_id"]
@@ -389,10 +401,13 @@ class FiskalyEmulator(Emulator):
 			return Answer(200, {"data": page, "count": len(found), **self._env(live, "RECEIPT_LIST")})
 		name = _uuid4(parts[3])
 		known = next((entry for entry in receipts if entry["_id"] == name), None)
-		if method == "GET":
+		if method == "GET" or parts[4:] == ["validation"]:
 			if not known:
 				raise Refusal(404, "E_NOT_FOUND", "no such receipt")
-			return Answer(200, self._validated(known))
+			if method == "POST" and parts[4:] == ["validation"]:
+				return Answer(200, {**self._validate(known), **self._env(live)})
+			if method == "GET" and len(parts) == 4:
+				return Answer(200, self._validated(known))
 		if method != "PUT":
 			raise Refusal(404, "E_NOT_FOUND", "no such route")
 		digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
@@ -419,71 +434,90 @@ class FiskalyEmulator(Emulator):
 		self.digests[name] = digest
 		return Answer(200, receipt)
 
-	@staticmethod
-	def _validated(entry):
-		return {**entry, "fon_validations": []}
+	def _validated(self, entry):
+		"""A receipt with what FinanzOnline said of it: of the first one by itself, of others when they were asked for."""
+		return {**entry, "fon_validations": self.validations.get(entry["_id"], [])}
 
-	def _sign(self, register, unit, kind, raw, name, live, metadata, schema=None) -> dict:
+	def _validate(self, receipt) -> dict:
+		self._ask_fon()
+		found = {
+			"validation_result": str(self.options.get("fon_validation", "SUCCESS")),
+			"time_validation": self._now(),
+		}
+		if found["validation_result"]:
+			self.validations.setdefault(receipt["_id"], []).append(found)
+		return found
+
+	def settle(self):
+		for register in self.registers.values():
+			self._clear(register)
+
+	def _clear(self, register):
+		"""Once its unit signs again, a signed zero receipt ends a register's outage by itself."""
 		receipts = self.receipts[register["_id"]]
-		number = str(len(receipts) + 1)
+		unit = next((unit for unit in self.units.values() if unit["state"] == "INITIALIZED"), None)
+		if unit and receipts and not receipts[-1]["signed"] and not self.options.get("outage"):
+			live = register["_env"] == "LIVE"
+			self._sign(register, unit, CLEARANCE, {}, str(uuid.uuid4()), live, {}, clears=True)
+
+	def _sign(self, register, unit, kind, raw, name, live, metadata, schema=None, clears=False) -> dict:
+		if not clears:
+			self._clear(register)
+		receipts = self.receipts[register["_id"]]
+		serial, number = register["serial_number"], str(len(receipts) + 1)
 		moment = self.clock.now()
-		previous = receipts[-1]["_jws"] if receipts else register["serial_number"]
-		turnover = sum(
-			(
-				sum(Decimal(value) for value in entry["schema"]["raw"].values())
-				for entry in receipts
-				if entry["receipt_type"] != "TRAINING"
-			),
-			Decimal(0),
-		)
-		if kind == "CANCELLATION":
-			counter = rksv.CANCELLATION_MARK.encode()
-		elif kind == "TRAINING":
-			counter = rksv.TRAINING_MARK.encode()
+		turnover = sum(raw.values(), Decimal(0))
+		for entry in receipts:
+			if entry["receipt_type"] != "TRAINING":
+				turnover += sum(Decimal(value) for value in entry["schema"]["raw"].values())
+		if kind in ("CANCELLATION", "TRAINING"):
+			counter = {"CANCELLATION": b"STO", "TRAINING": b"TRA"}[kind]
 		else:
-			cents = int(100 * (turnover + sum(raw.values(), Decimal(0))))
-			counter = self._encrypted(register["serial_number"] + number, cents)
-		payload = rksv.compose(
+			counter = self._encrypted(serial + number, int(turnover * 100))
+		previous = receipts[-1]["_jws"] if receipts else serial
+		fields = [
+			"",
 			SUITE,
-			register["serial_number"],
+			serial,
 			number,
-			moment.astimezone(ZONE).replace(tzinfo=None),
-			raw,
-			counter,
+			moment.astimezone(ZONE).strftime("%Y-%m-%dT%H:%M:%S"),
+			*(f"{raw.get(rate, Decimal(0)):.2f}".replace(".", ",") for rate in AMOUNTS),
+			_base64(counter),
 			unit["certificate_serial_number"],
-			rksv.chain_value(previous),
-		)
+			_base64(hashlib.sha256(previous.encode()).digest()[:8]),
+		]
+		payload = "_".join(fields)
 		signed = not self.options.get("outage")
-		signature = self._signature(payload) if signed else rksv.OUTAGE.encode()
+		head = f"{JWS_HEAD}.{_base64url(payload.encode())}"
+		signature = self._signature(head) if signed else FAILED
 		receipt = {
 			"_id": name,
 			**self._env(live, "RECEIPT"),
 			"receipt_type": kind,
 			"receipt_number": number,
 			"time_signature": int(moment.timestamp()),
-			"cash_register_serial_number": register["serial_number"],
+			"cash_register_serial_number": serial,
 			"cash_register_id": register["_id"],
 			"signature_creation_unit_id": unit["_id"],
-			"qr_code_data": f"{payload}_{base64.b64encode(signature).decode()}",
+			"qr_code_data": f"{payload}_{_base64(signature)}",
 			"signed": signed,
 			"schema": {
 				**(schema or {}),
 				"raw": {field: f"{raw.get(rate, Decimal(0)):.2f}" for rate, field in FIELDS.items()},
 			},
-			"hints": [] if signed else [rksv.OUTAGE],
+			"hints": [] if signed else [FAILED.decode()],
 			"metadata": metadata,
-			"_jws": rksv.compact(payload, signature),
+			"_jws": f"{head}.{_base64url(signature)}",
 		}
 		receipts.append(receipt)
 		return receipt
 
-	def _signature(self, payload) -> bytes:
-		head = rksv.compact(payload, b"").rpartition(".")[0]
+	def _signature(self, head: str) -> bytes:
 		r, s = decode_dss_signature(self.signing_key.sign(head.encode(), ec.ECDSA(hashes.SHA256())))
 		return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 	def _encrypted(self, base: str, cents: int) -> bytes:
-		"""The turnover counter: AES-256 in counter mode over the cents, as austria.md 4 has it."""
+		"""The turnover counter: AES-256 in counter mode over the cents, as the RKSV has it."""
 		start = hashlib.sha256(base.encode()).digest()[:16]
 		block = cents.to_bytes(COUNTER_BYTES, "big", signed=True) + bytes(16 - COUNTER_BYTES)
 		encryptor = Cipher(algorithms.AES(self.counter_key), modes.CTR(start)).encryptor()
@@ -512,6 +546,14 @@ class FiskalyEmulator(Emulator):
 				]
 			},
 		)
+
+
+def _base64(value: bytes) -> str:
+	return base64.b64encode(value).decode()
+
+
+def _base64url(value: bytes) -> str:
+	return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
 def _uuid4(text: str) -> str:

@@ -1,12 +1,12 @@
 """Seed 002 whole: from nothing to INITIALIZED, a day of sales with an outage, the archive, the printed receipt."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from unittest.mock import patch
 
 import frappe
-from frappe.utils import add_to_date, now_datetime
+from frappe.utils import add_to_date, get_datetime, getdate, now_datetime
 
 from fiscal_integration import (
 	alerts,
@@ -258,10 +258,10 @@ class TestSales(AustriaCase):
 		numbers = [int(row.authorization_number) for row in (before, *rows)]
 		self.assertEqual(numbers, sorted(numbers))
 		self.assertEqual([rows[0].payload], payloads)
-		export = json.loads(
-			registers.export(self.till.name, date(2026, 1, 1), date(2030, 1, 1)).get_content()
-		)
-		self.assertEqual(rksv.check_export(export), [])
+		found = registers.export(self.till.name, date(2026, 1, 1), date(2030, 1, 1))
+		self.assertTrue(found.safe, found.result)
+		export = json.loads(found.file.get_content())
+		self.assertEqual(rksv.check_export(export).faults, ())
 		self.assertEqual(len(export["Belege-Gruppe"][0]["Belege-kompakt"]), 5)
 
 	def test_a_lost_answer_is_found_by_its_uuid(self):
@@ -276,19 +276,6 @@ class TestSales(AustriaCase):
 	def test_what_fiskaly_made_itself_is_listed(self):
 		found = api.register_closings(self.till.name)
 		self.assertEqual([entry["type"] for entry in found], ["INITIALIZATION"])
-
-	def test_the_quarter_is_archived_once(self):
-		self.issue()
-		with patch.object(registers, "now_datetime", return_value=add_to_date(now_datetime(), months=3)):
-			registers.archive_quarter()
-			registers.archive_quarter()
-		files = frappe.get_all(
-			"File",
-			{"attached_to_doctype": POINT, "attached_to_name": self.till.name},
-			["is_private", "file_name"],
-		)
-		self.assertEqual(len(files), 1)
-		self.assertTrue(files[0].is_private)
 
 	def test_an_outage_of_two_days_is_told_with_the_duty_to_report(self):
 		self.sandbox.refuse()
@@ -312,3 +299,149 @@ class TestSales(AustriaCase):
 		told = frappe.get_all("Notification Log", pluck="email_content")
 		self.assertEqual(len(told), len(alerts._users()))
 		self.assertIn("FinanzOnline", told[0])
+
+
+class TestArchive(AustriaCase):
+	"""Each month is saved and checked once it is over; what is not safe is tried again, and told."""
+
+	def setUp(self):
+		super().setUp()
+		self.set_up()
+
+	def month_later(self, months=1, days=0):
+		"""The first of the month after so many, and so many days; the sandbox's clock goes along."""
+		first = getdate(now_datetime()).replace(day=1)
+		later = get_datetime(add_to_date(first, months=months, days=days)) + timedelta(hours=3)
+		patch.object(registers, "now_datetime", return_value=later).start()
+		self.addCleanup(patch.stopall)
+		self.sandbox.clock.offset = later - now_datetime()
+		self.emulator.tokens.clear()
+		self.forget_tokens()
+
+	def archived(self):
+		registers.archive_months()
+		self.till.reload()
+		return self.till.archives
+
+	def test_a_month_is_safe_as_soon_as_it_is_over(self):
+		self.issue()
+		self.assertEqual(list(self.archived()), [], "this month is not over")
+		self.month_later()
+		(row,) = self.archived()
+		self.assertEqual((row.safe, row.receipts), (1, 2), row.result)
+		self.assertIn("No fault was found", row.result)
+		self.assertEqual(getdate(self.till.archived_until), getdate(row.end))
+		file = frappe.get_doc("File", {"file_url": row.file})
+		self.assertTrue(file.is_private)
+		self.assertEqual(rksv.check_export(json.loads(file.get_content())).faults, ())
+		self.sandbox.emulators["fiskaly"].requests.clear()
+		self.assertEqual(len(self.archived()), 1)
+		self.assertEqual(self.requests_to_export(), 0, "what is safe is not fetched again")
+
+	def requests_to_export(self):
+		return sum("/export" in request["path"] for request in self.sandbox.requests("fiskaly"))
+
+	def test_each_month_continues_the_one_before(self):
+		self.issue()
+		self.month_later()
+		self.archived()
+		self.issue()
+		self.month_later(months=2)
+		first, second = self.archived()
+		self.assertEqual((second.safe, second.receipts), (1, 1), second.result)
+		self.assertNotIn("beginning", second.result)
+		# Had the first one been changed, the second one shows it.
+		file = frappe.get_doc("File", {"file_url": first.file})
+		export = json.loads(file.get_content())
+		export["Belege-Gruppe"][0]["Belege-kompakt"].pop()
+		with patch.object(registers, "_text", return_value=json.dumps(export)):
+			found = registers.export(self.till.name, getdate(second.start), getdate(second.end))
+		self.assertFalse(found.safe)
+		self.assertIn("does not continue", found.result)
+
+	def test_what_could_not_be_fetched_is_tried_daily_and_told_after_five_days(self):
+		self.issue()
+		self.month_later()
+		self.sandbox.fault("fiskaly", "status", operation="export", times=9)
+		(row,) = self.archived()
+		self.assertEqual((row.safe, row.file), (0, None))
+		self.assertIn("HTTP 500", row.result)
+		self.assertIsNone(self.till.archived_until)
+		frappe.db.delete("Notification Log")
+		self.month_later(days=4)
+		alerts.archives()
+		self.assertEqual(frappe.db.count("Notification Log"), 0)
+		self.month_later(days=5)
+		self.archived()
+		alerts.archives()
+		alerts.archives()
+		told = frappe.get_all("Notification Log", ["email_content", "document_name"])
+		self.assertEqual(len(told), len(alerts._users()), "once a day")
+		self.assertIn("three months", told[0].email_content)
+		self.assertEqual(told[0].document_name, self.till.name)
+		self.assertFalse(api.archive_months(self.till.name)["ok"])
+		self.emulator.faults.clear()
+		self.assertTrue(api.archive_months(self.till.name)["ok"])
+		self.till.reload()
+		(row,) = self.till.archives
+		self.assertEqual(row.safe, 1, row.result)
+		self.assertEqual(registers.overdue_months(), [])
+
+	def test_what_is_manipulated_or_lacks_a_signed_receipt_is_not_safe(self):
+		_, row = self.issue()
+		self.month_later()
+		receipts = self.emulator.receipts[self.till.register_id]
+		taken = receipts.pop()
+		(row,) = self.archived()
+		self.assertEqual(row.safe, 0)
+		self.assertIn("number 2", row.result)
+		receipts.append({**taken, "_jws": taken["_jws"][:-8] + "AAAAAAAA"})
+		(row,) = self.archived()
+		self.assertEqual(row.safe, 0)
+		self.assertIn("signature does not fit", row.result)
+		self.assertTrue(row.file, "what was given is kept all the same")
+		receipts[-1] = taken
+		(row,) = self.archived()
+		self.assertEqual((row.safe, row.receipts), (1, 2), row.result)
+
+	def test_an_outage_over_the_end_of_a_month_is_followed_to_its_end(self):
+		self.sandbox.set_option("fiskaly", outage=True)
+		self.issue()
+		self.month_later()
+		(row,) = self.archived()
+		self.assertEqual(row.safe, 0)
+		self.assertIn("ends in an outage", row.result)
+		self.sandbox.set_option("fiskaly", outage=False)
+		self.sandbox.tick()
+		self.month_later(days=2)
+		(row,) = self.archived()
+		self.assertEqual((row.safe, row.receipts), (1, 3), row.result)
+		self.month_later(months=2)
+		_first, second = self.archived()
+		self.assertEqual(second.safe, 1, second.result)
+
+	def test_a_register_out_of_use_is_archived_to_its_end(self):
+		api.decommission_till(self.till.name, self.till.register_serial)
+		self.month_later(months=4)
+		self.assertEqual([row.safe for row in self.archived()], [1])
+
+	def test_finanzonlines_word_on_the_first_receipt_is_fetched_and_kept(self):
+		self.assertEqual(self.till.first_receipt_state, "SUCCESS")
+		status = api.setup_status(**self.record())
+		self.assertEqual(status["tills"][0]["first_receipt_state"], "SUCCESS")
+		start = self.emulator.receipts[self.till.register_id][0]["_id"]
+		for kept, asked, wanted in (
+			("ERROR_UNSPECIFIED", "SUCCESS", "ERROR_UNSPECIFIED"),
+			("", "SUCCESS", "SUCCESS"),
+		):
+			self.emulator.validations[start] = [{"validation_result": kept}] if kept else []
+			self.sandbox.set_option("fiskaly", fon_validation=asked)
+			api.set_up_till(self.till.name)
+			self.till.reload()
+			self.assertEqual(self.till.first_receipt_state, wanted)
+
+	def test_what_is_exported_by_hand_says_what_its_check_found(self):
+		self.issue()
+		told = api.export_archive(self.till.name, "2026-01-01", "2030-01-01")
+		self.assertEqual((told["safe"], told["url"][:9]), (True, "/private/"))
+		self.assertIn("2 receipts, 2 signatures checked. No fault was found.", told["result"])

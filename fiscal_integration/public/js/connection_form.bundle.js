@@ -47,7 +47,14 @@ Object.assign(fiscal_integration.connection, {
 			step(
 				"till",
 				__("Cash register {0}", [escape(till.pos_profile || __("without till"))]),
-				till.register_serial ? __("Serial number {0}", [escape(till.register_serial)]) : "",
+				[
+					till.register_serial ? __("Serial number {0}", [escape(till.register_serial)]) : "",
+					till.first_receipt_state
+						? __("Initial receipt at FinanzOnline: {0}", [escape(till.first_receipt_state)])
+						: "",
+				]
+					.filter(Boolean)
+					.join(" · "),
 				till.register_state,
 				setup.ready.register,
 				till.name

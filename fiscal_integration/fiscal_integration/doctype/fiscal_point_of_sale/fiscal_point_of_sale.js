@@ -44,11 +44,23 @@ frappe.ui.form.on("Fiscal Point of Sale", {
 						},
 					],
 					async (values) => {
-						const url = await act("export_archive", { till, ...values });
-						if (url) window.open(url);
+						const done = await act("export_archive", { till, ...values });
+						if (!done) return;
+						frappe.msgprint({
+							title: done.safe ? __("Archive Saved") : __("Archive Saved, with Faults"),
+							indicator: done.safe ? "green" : "red",
+							message: `<p class="fiscal-archive">${frappe.utils.escape_html(
+								done.result
+							)}</p><a href="${encodeURI(done.url)}" target="_blank">${__("Open the File")}</a>`,
+						});
 					},
 					__("Export Archive (DEP7)")
 				),
+			__("Cash Register")
+		);
+		frm.add_custom_button(
+			__("Save Months Now"),
+			() => act("archive_months", { till }),
 			__("Cash Register")
 		);
 		frm.add_custom_button(
