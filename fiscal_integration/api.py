@@ -28,6 +28,7 @@ from fiscal_integration import (
 	webhooks,
 )
 from fiscal_integration.fiscal import lifecycle, qr
+from fiscal_integration.fiscal.panama import locations
 from fiscal_integration.fiscal.words import translated
 
 MANAGE = ("System Manager", "Fiscal Manager")
@@ -74,6 +75,7 @@ def describe_providers(company: str | None = None) -> dict:
 					"default": parameter.default,
 					"help": _(parameter.help) if parameter.help else "",
 					"options": list(parameter.options),
+					"search": parameter.search,
 				}
 				for parameter in provider.parameters
 			],
@@ -351,6 +353,17 @@ def search_documents(
 		limit_page_length=frappe.utils.cint(page_len),
 		as_list=True,
 	)
+
+
+@frappe.whitelist()
+def search_locations(txt: str = "", **_more) -> list[dict]:
+	"""What a field for a place offers: the corregimientos of the DGI's catalogue that fit the typed text or code."""
+	if not (frappe.has_permission("Customer", "read") or set(MANAGE) & set(frappe.get_roles())):
+		frappe.throw(_("This needs permission to read customers."), frappe.PermissionError)
+	return [
+		{"value": place.code, "label": place.code, "description": place.label}
+		for place in locations.search(txt or "")
+	]
 
 
 @frappe.whitelist()

@@ -235,9 +235,9 @@ FIELDS = {
 		},
 		{
 			"fieldname": "fiscal_location",
-			"fieldtype": "Data",
+			"fieldtype": "Autocomplete",
 			"label": "Location Code",
-			"description": "Province, district and corregimiento, such as 8-8-7.",
+			"description": "Type the corregimiento, its district or its code, such as 8-8-7, and choose.",
 		},
 	],
 	"Item": [

@@ -39,6 +39,7 @@ doc_events = {
 	"Sales Invoice": _invoice,
 	"Payment Entry": _invoice,
 	"Fiscal Global Invoice": _invoice,
+	"Customer": {"validate": "fiscal_integration.overrides.customer.check_location"},
 	"Integration Request": {
 		"validate": "fiscal_integration.overrides.integration_request.refuse_edit",
 		"on_trash": "fiscal_integration.overrides.integration_request.refuse_delete",
@@ -58,6 +59,7 @@ has_permission = {
 }
 
 doctype_js = {
+	"Customer": "public/js/customer.js",
 	"POS Invoice": "public/js/invoice.js",
 	"Sales Invoice": "public/js/invoice.js",
 	"Payment Entry": "public/js/invoice.js",

@@ -15,7 +15,7 @@ from fiscal_integration.fiscal.certificate import CertificateError, check_time
 from fiscal_integration.fiscal.errors import ErrorClass, ErrorRule, Failure, Problem
 from fiscal_integration.fiscal.invoice import Coordinates, Party
 from fiscal_integration.fiscal.panama import document as dgi
-from fiscal_integration.fiscal.panama import rfe, ruc, signature
+from fiscal_integration.fiscal.panama import locations, rfe, ruc, signature
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus
 from fiscal_integration.fiscal.words import say
 from fiscal_integration.providers.base import (
@@ -84,11 +84,9 @@ class Aludra(PanamaProvider):
 			"issuer_location",
 			"Issuer's Location Code",
 			required=True,
-			help="Province, district and corregimiento, such as 8-8-7.",
+			help="Type the corregimiento, its district or its code, such as 8-8-7.",
+			search="search_locations",
 		),
-		Parameter("issuer_province", "Issuer's Province", required=True),
-		Parameter("issuer_district", "Issuer's District", required=True),
-		Parameter("issuer_corregimiento", "Issuer's Corregimiento", required=True),
 		Parameter("issuer_coordinates", "Issuer's Coordinates", required=True, help="As +8.98237,-79.51987."),
 		Parameter("issuer_phone", "Issuer's Phone", required=True, help="999-9999 or 9999-9999."),
 		Parameter("issuer_email", "Issuer's E-Mail"),
@@ -133,7 +131,6 @@ class Aludra(PanamaProvider):
 			for problem in cls.check_coordinates(_coordinates(given))
 		]
 		for key, pattern, sample in (
-			("issuer_location", r"[0-9]{1,2}-[0-9]{1,2}-[0-9]{1,3}", "8-8-7"),
 			(
 				"issuer_coordinates",
 				r"[+-][0-9]{1,2}\.[0-9]{4,6},[+-][0-9]{1,3}\.[0-9]{4,6}",
@@ -146,6 +143,16 @@ class Aludra(PanamaProvider):
 			if value and not re.fullmatch(pattern, value):
 				label = next(parameter.label for parameter in cls.parameters if parameter.key == key)
 				problems.append(Problem(say("{0} has to look like {1}.", label, sample), field=key))
+		place = given.get("issuer_location", "")
+		if place and not locations.find(place):
+			problems.append(
+				Problem(
+					say(
+						"{0} is no location of the DGI's catalogue. Choose the issuer's corregimiento.", place
+					),
+					field="issuer_location",
+				)
+			)
 		if given.get("emission") == CONTINGENCY:
 			if not moment(given.get("contingency_since", "")):
 				problems.append(
@@ -251,6 +258,7 @@ class Aludra(PanamaProvider):
 
 	def _issuer(self, party: Party) -> rfe.Issuer:
 		kind = ruc.parse(party.tax_id).taxpayer_type
+		place = locations.find(self.parameter("issuer_location"))
 		return rfe.Issuer(
 			name=party.name,
 			ruc=party.tax_id,
@@ -258,10 +266,10 @@ class Aludra(PanamaProvider):
 			dv=ruc.verification_digits(party.tax_id, kind),
 			coordinates=self.parameter("issuer_coordinates"),
 			address=self.parameter("issuer_address"),
-			location=self.parameter("issuer_location"),
-			corregimiento=self.parameter("issuer_corregimiento"),
-			district=self.parameter("issuer_district"),
-			province=self.parameter("issuer_province"),
+			location=place.code,
+			corregimiento=place.corregimiento,
+			district=place.district,
+			province=place.province,
 			phone=self.parameter("issuer_phone"),
 			email=self.parameter("issuer_email"),
 		)

@@ -34,7 +34,8 @@ class Parameter:
 	"""One thing that a provider has to be told. The form draws exactly those that are declared.
 
 	`options`: the choices of a select; empty for free text. A `secret` one is stored encrypted and never
-	shown again; the one with the key "secret_key" is the form's own Secret Key field.
+	shown again; the one with the key "secret_key" is the form's own Secret Key field. `search`: the method of our API
+	that offers what is typed for (such as "search_locations"); the form then lets choose and search.
 	"""
 
 	key: str
@@ -44,6 +45,7 @@ class Parameter:
 	default: str = ""
 	help: str = ""
 	options: tuple[str, ...] = ()
+	search: str = ""
 
 
 @dataclass(frozen=True)

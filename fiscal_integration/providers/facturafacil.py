@@ -92,6 +92,8 @@ class FacturaFacil(PanamaProvider):
 		CANCEL_WINDOW,
 	)
 	errors = {"1002": DUPLICATE, "1513": DUPLICATE}
+	# Its public examples show a place for neither.
+	tells = frozenset()
 
 	# -- settings ----------------------------------------------------------------------------------------
 
@@ -130,7 +132,7 @@ class FacturaFacil(PanamaProvider):
 	# -- before sending ----------------------------------------------------------------------------------
 
 	def build(self, invoice, reference, idempotency_key, now):
-		document = dgi.of(invoice)
+		document = dgi.of(invoice, self.tells)
 		receiver = document.receiver
 		number = f"{document.coordinates.number:010d}"
 		body = {

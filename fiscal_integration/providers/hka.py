@@ -84,6 +84,7 @@ OPERATIONS = {
 }
 LISTS = {
 	"listaItems": "item",
+	"listaDescBonificacion": "descuentoBonificacion",
 	"listaFormaPago": "formaPago",
 	"listaPagoPlazo": "pagoPlazo",
 	"listaDocsFiscalReferenciados": "docFiscalReferenciado",
@@ -601,6 +602,9 @@ def _client(receiver: dgi.Receiver) -> dict:
 		"razonSocial": receiver.name,
 		"direccion": receiver.address if len(receiver.address) >= 5 else "",
 		"codigoUbicacion": receiver.location,
+		"provincia": receiver.province,
+		"distrito": receiver.district,
+		"corregimiento": receiver.corregimiento,
 		"tipoIdentificacion": receiver.foreign_id_type,
 		"nroIdentificacionExtranjero": receiver.foreign_id,
 		"paisExtranjero": receiver.foreign_country,
@@ -616,6 +620,7 @@ def _item(item: dgi.Item) -> dict:
 		"codigo": item.code,
 		"unidadMedida": item.unit,
 		"cantidad": exact(item.quantity),
+		"codigoCPBSAbrev": item.cpbs[:2],
 		"codigoCPBS": item.cpbs,
 		"unidadMedidaCPBS": item.unit if item.cpbs else "",
 		"precioUnitario": exact(item.unit_price),
@@ -636,12 +641,18 @@ def _totals(document: dgi.Document) -> dict:
 		"totalITBMS": cents(totals.itbms),
 		"totalISC": cents(totals.isc) if totals.isc else "",
 		"totalMontoGravado": cents(totals.taxed),
+		"totalDescuento": cents(totals.discount) if totals.discount else "",
 		"totalFactura": cents(totals.invoice),
 		"totalValorRecibido": cents(totals.received),
 		"vuelto": cents(totals.change) if totals.change > 0 else "",
 		"tiempoPago": document.when_paid,
 		"nroItems": str(len(document.items)),
 		"totalTodosItems": cents(totals.items),
+		"listaDescBonificacion": [
+			{"descDescuento": dgi.ROUNDING_DISCOUNT, "montoDescuento": cents(totals.discount)}
+		]
+		if totals.discount
+		else [],
 		"listaFormaPago": [
 			{
 				"formaPagoFact": part.code,
@@ -650,6 +661,12 @@ def _totals(document: dgi.Document) -> dict:
 			}
 			for part in document.payments
 		],
+		"retencion": {
+			"codigoRetencion": document.retention.code,
+			"montoRetencion": cents(document.retention.amount),
+		}
+		if document.retention
+		else {},
 		"listaPagoPlazo": [
 			{"fechaVenceCuota": _midnight(part.due), "valorCuota": cents(part.amount)}
 			for part in document.installments

@@ -61,8 +61,11 @@ class PanamaProvider(Provider):
 			)
 		return problems
 
+	tells = dgi.TELLS
+	"""What of the whole document the provider's interface has a place for (see dgi.TELLS)."""
+
 	def validate(self, invoice: Invoice, now: datetime):
-		return dgi.problems(invoice)
+		return dgi.problems(invoice, self.tells)
 
 	@classmethod
 	def receiver_kind(cls, party):
@@ -72,6 +75,9 @@ class PanamaProvider(Provider):
 	def check_taxpayer(cls, tax_id, taxpayer_type=""):
 		parsed = ruc.parse(tax_id)
 		kind = taxpayer_type[:1] if taxpayer_type[:1] in ("1", "2") else ""
+		if parsed and parsed.either and not kind:
+			# Two digits fit, one for each: neither is shown until somebody says which it is.
+			return Taxpayer(True, tax_id)
 		kind = kind or (str(parsed.taxpayer_type) if parsed else "")
 		try:
 			return Taxpayer(
@@ -85,7 +91,9 @@ class PanamaProvider(Provider):
 				failure=Failure(
 					ErrorClass.REJECTED,
 					say(
-						"{0} is no RUC. It has to look like 8-442-445, PE-12-345 or 155596713-2-2015.", tax_id
+						"{0} is no RUC. It has to look like 8-442-445, PE-12-345, 8-NT-1-13656 or "
+						"155596713-2-2015.",
+						tax_id,
 					),
 					"invalid_ruc",
 				)

@@ -396,6 +396,83 @@ class TestHkaRest(BothTransports, Case):
 		self.assertIsInstance(sent["totalesSubTotales"]["listaFormaPago"], list)
 
 
+class TestHkaWhole(Case):
+	"""What HKA takes beyond its plain sale, over SOAP and judged by the emulator."""
+
+	def test_a_place_is_told_whole(self):
+		located = invoice(receiver=replace(COMPANY, location="8-8-7"))
+		self.issued(located)
+		client = self.documento(located)["datosTransaccion"]["cliente"]
+		self.assertEqual(
+			[client[name] for name in ("codigoUbicacion", "corregimiento", "distrito", "provincia")],
+			["8-8-7", "BELLA VISTA", "PANAMA", "PANAMA"],
+		)
+
+	def test_the_emulator_refuses_half_a_place(self):
+		located = self.documento(invoice(receiver=replace(COMPANY, location="8-8-7")))
+		for spoil in ({"provincia": ""}, {"corregimiento": "ANCON"}, {"codigoUbicacion": "8-8-99"}):
+			client = {**located["datosTransaccion"]["cliente"], **spoil}
+			client = {key: value for key, value in client.items() if value}
+			changed = {**located, "datosTransaccion": {**located["datosTransaccion"], "cliente": client}}
+			self.assertIn(
+				"ubicación", self.provider().issue(json.dumps({"documento": changed})).failure.message
+			)
+
+	def test_government_rows_carry_both_codes(self):
+		document = invoice([line(product_code="7210")], receiver=GOVERNMENT)
+		self.issued(document)
+		item = self.documento(document)["listaItems"][0]
+		self.assertEqual((item["codigoCPBSAbrev"], item["codigoCPBS"]), ("72", "7210"))
+
+	def test_what_six_decimals_make_more_is_a_discount(self):
+		rows = [
+			replace(
+				line("32710.280374", "100000"),
+				unit_price=Decimal("0.327103"),
+				discount=Decimal("0.019626"),
+			)
+		]
+		document = replace(
+			invoice(rows),
+			total=Decimal("35000.00"),
+			payments=(Payment(PaymentKind.CASH, Decimal("35000.00")),),
+		)
+		self.issued(document)
+		totals = self.documento(document)["totalesSubTotales"]
+		self.assertEqual(
+			(totals["totalTodosItems"], totals["totalDescuento"], totals["totalFactura"]),
+			("35000.02", "0.02", "35000.00"),
+		)
+
+	def test_a_retention(self):
+		row = line()
+		withheld = LineTax(TaxCategory.VAT, Decimal("0.035"), row.net, Decimal("3.50"), withheld=True)
+		document = replace(
+			invoice([replace(row, taxes=(*row.taxes, withheld))], paid=None), total=Decimal("103.50")
+		)
+		self.issued(document)
+		totals = self.documento(document)["totalesSubTotales"]
+		self.assertEqual(totals["retencion"], {"codigoRetencion": "4", "montoRetencion": "3.50"})
+		self.assertEqual(totals["totalFactura"], "107.00")
+
+	def test_free_rows_and_free_sales_keep_their_rate(self):
+		tax = LineTax(TaxCategory.VAT, Decimal("0.07"), Decimal(0), Decimal(0), name="ITBMS")
+		free = replace(line("0", "2", discount="50"), taxes=(tax,))
+		for rows in ([line(), free], [free]):
+			document = invoice(rows, paid=None)
+			self.issued(document)
+			item = self.documento(document)["listaItems"][-1]
+			self.assertEqual(
+				(
+					item["tasaITBMS"],
+					item["precioItem"],
+					item["precioUnitario"],
+					item["precioUnitarioDescuento"],
+				),
+				("01", "0.00", "25.00", "25.00"),
+			)
+
+
 class TestHkaRules(Case):
 	"""The emulator refuses each breach of authorities/panama.md#amounts; the builder keeps them all."""
 
@@ -526,7 +603,8 @@ class TestDocument(unittest.TestCase):
 			(replace(COMPANY, dv="58"), "DV of 155596713-2-2015 is 59"),
 			(replace(COMPANY, address="", city=""), "address"),
 			(replace(COMPANY, kind="02"), "company's RUC"),
-			(replace(COMPANY, location="Bella Vista"), "location code"),
+			(replace(COMPANY, location="Bella Vista"), "catalogue"),
+			(replace(COMPANY, location="8-8-99"), "catalogue"),
 			(replace(COMPANY, kind="07"), "no customer type"),
 			(replace(FOREIGNER, tax_id=""), "passport"),
 			(replace(WALK_IN, kind="04", tax_id="A1"), "country other than Panama"),
@@ -534,6 +612,61 @@ class TestDocument(unittest.TestCase):
 		):
 			with self.subTest(words):
 				self.assertTrue(any(words in text for text in self.problems(receiver=receiver)))
+
+	def test_no_company_becomes_a_final_consumer_unseen(self):
+		for receiver, kind in (
+			(replace(COMPANY, tax_id="155-X"), dgi.TAXPAYER),
+			(replace(COMPANY, tax_id="J-8-56789-1"), dgi.TAXPAYER),
+			(replace(COMPANY, tax_id="8-NT-1-13656"), dgi.TAXPAYER),
+			(replace(WALK_IN, taxpayer_type="2"), dgi.TAXPAYER),
+			(replace(COMPANY, tax_id="8-442-445"), dgi.CONSUMER),
+			(WALK_IN, dgi.CONSUMER),
+		):
+			with self.subTest(receiver.tax_id):
+				self.assertEqual(dgi.receiver_kind(receiver), kind)
+				if kind == dgi.TAXPAYER:
+					self.assertTrue(self.problems(receiver=receiver))
+		consumer = replace(WALK_IN, taxpayer_type="2", kind=dgi.CONSUMER)
+		self.assertTrue(any("no RUC" in text for text in self.problems(receiver=consumer)))
+
+	def test_a_number_of_both_kinds_is_asked_about(self):
+		entity = replace(COMPANY, tax_id="8-NT-1-13656")
+		self.assertIn("Taxpayer Type", self.problems(receiver=entity)[0])
+		self.assertIn("02 or 43", self.problems(receiver=entity)[0])
+		for receiver, kind, dv in (
+			(replace(entity, taxpayer_type="2"), 2, "43"),
+			(replace(entity, dv="43"), 2, "43"),
+			(replace(entity, dv="02"), 1, "02"),
+			(replace(entity, kind="03"), 2, "43"),
+		):
+			document = invoice([line(product_code="7210")], receiver=receiver)
+			self.assertEqual(dgi.problems(document), [])
+			found = dgi.receiver_of(document)
+			self.assertEqual((found.taxpayer_type, found.dv), (kind, dv))
+
+	def test_isc_has_the_schemas_rates(self):
+		for rate in ("0.035", "0.05", "0.06", "0.1325", "0.325"):
+			self.assertEqual(self.problems(lines=[line(isc=rate)]), [])
+		for rate in ("0.07", "0.1", "0.0351"):
+			self.assertIn("13.25", self.problems(lines=[line(isc=rate)])[0])
+
+	def test_exports_go_to_foreigners_through_ports_of_five_letters(self):
+		abroad = {"receiver": FOREIGNER, "export": Export("FOB", "Balboa")}
+		self.assertEqual(self.problems(**abroad), [])
+		self.assertEqual(self.problems(**{**abroad, "export": Export("FOB", "")}), [])
+		self.assertIn("too short", self.problems(**{**abroad, "export": Export("FOB", "PTY")})[0])
+		company = replace(FOREIGNER, kind="01", tax_id=COMPANY.tax_id, address="Calle 50, 12")
+		self.assertIn("Foreigner", self.problems(**{**abroad, "receiver": company})[0])
+
+	def test_a_note_corrects_an_invoice_of_ones_own(self):
+		values = {
+			"kind": DocumentKind.CREDIT_NOTE,
+			"reference": Reference("Sales Invoice", "S", PUBLISHED, NOW),
+		}
+		own = Party("Own", COMPANY.tax_id, "PA")
+		self.assertEqual(self.problems(issuer=own, **values), [])
+		other = replace(own, tax_id="521-136-113133")
+		self.assertIn("another taxpayer", self.problems(issuer=other, **values)[0])
 
 	def test_1_6_lines(self):
 		for entry, words in (

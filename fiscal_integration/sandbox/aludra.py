@@ -2,21 +2,24 @@
 
 See providers/aludra.md and authorities/panama.md.
 
-Checked are the order of the elements, the CUFE against the fields, the signature, the certificate's time, the
-arithmetic and duplicates. Option `accepted_code`: 0260 (default) or 0920.
+Checked are the schema (schemas/rfe.xsd), the CUFE against the fields, the signature, the certificate's time, the
+arithmetic and duplicates, all in code of its own. Option `accepted_code`: 0260 (default) or 0920.
 """
 
 import base64
 import json
-import re
-from datetime import datetime
+from datetime import datetime, timezone
 from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
 from typing import ClassVar
 
+from cryptography.x509 import load_der_x509_certificate
 from lxml import etree
+from signxml import DigestAlgorithm, SignatureConfiguration, SignatureMethod, XMLVerifier
+from signxml.exceptions import SignXMLException
 
-from fiscal_integration.fiscal.panama import cufe, ruc, signature
-from fiscal_integration.fiscal.xml import parse
+from fiscal_integration.sandbox import dgi_numbers
 from fiscal_integration.sandbox.dgi import (
 	NAMESPACE,
 	QR_HOSTS,
@@ -42,51 +45,8 @@ PATHS = {
 }
 TAXPAYERS = {"155596713-2-2015": "Distribuidora Chiriquí, S.A.", "8-442-445": "Persona de Prueba"}
 
-# The order of 5.4. What is in brackets there may be missing, and is written with a question mark.
-ORDER = {
-	"rFE": "dVerForm dId gDGen gItem+ gTot Signature gNoFirm?",
-	"gDGen": (
-		"iAmb iTpEmis dFechaCont? dMotCont? iDoc dNroDF dPtoFacDF dSeg dFechaEm dFechaSalida? iNatOp iTipoOp iDest "
-		"iFormCAFE iEntCAFE dEnvFE iProGen iTipoTranVenta? iTipoSuc? dInfEmFE? gEmis gDatRec gFExp? gDFRef* gAutXML*"
-	),
-	"gEmis": "gRucEmi dNombEm dSucEm dCoordEm dDirecEm gUbiEm dTfnEm+ dCorElectEmi*",
-	"gRucEmi": "dTipoRuc dRuc dDV",
-	"gUbiEm": "dCodUbi dCorreg dDistr dProv",
-	"gDatRec": ("iTipoRec gRucRec? dNombRec? dDirecRec? gUbiRec? gIdExt? dTfnRec* dCorElectRec* cPaisRec"),
-	"gRucRec": "dTipoRuc dRuc dDV?",
-	"gIdExt": "dIdExt dPaisExt?",
-	"gDFRef": "dFechaDFRef gDFRefNum",
-	"gDFRefFE": "dCUFERef",
-	"gItem": (
-		"dSecItem dDescProd dCodProd? cUnidad? dCantCodInt dFechaFab? dFechaCad? dCodCPBSabr? dCodCPBScmp? "
-		"cUnidadCPBS? dInfEmFE? gPrecios gCodItem? gITBMSItem gISCItem? gOTIItem*"
-	),
-	"gPrecios": "dPrUnit dPrUnitDesc? dPrItem dPrAcarItem? dPrSegItem? dValTotItem",
-	"gITBMSItem": "dTasaITBMS dValITBMS",
-	"gISCItem": "dTasaISC dValISC",
-	"gTot": (
-		"dTotNeto dTotITBMS dTotISC? dTotGravado dTotDesc? dTotAcar? dTotSeg? dVTot dTotRec dVuelto? iPzPag "
-		"dNroItems dVTotItems gDescBonif* gFormaPago+ gRetenc? gPagPlazo* gOTITotal*"
-	),
-	"gFormaPago": "iFormaPago dFormaPagoDesc? dVlrCuota",
-	"gPagPlazo": "dSecItem dFecItPlazo dValItPlazo dInfPagPlazo?",
-}
-FORMS = {
-	"dVerForm": r"1\.00",
-	"iAmb": r"[12]",
-	"iTpEmis": r"0[1-4]",
-	"iDoc": r"0[1-9]|10",
-	"dNroDF": r"[0-9]{10}",
-	"dPtoFacDF": r"(?!000)[0-9]{3}",
-	"dSeg": r"[0-9]{9}",
-	"dFechaEm": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d-05:00",
-	"dSucEm": r"[0-9A-Za-z]{4}",
-	"dCoordEm": r"[+-]\d{1,2}\.\d{4,6},[+-]\d{1,3}\.\d{4,6}",
-	"dCodUbi": r"\d{1,2}-\d{1,2}-\d{1,3}",
-	"dTfnEm": r"\d{3,4}-\d{4}",
-	"dTfnRec": r"\d{3,4}-\d{4}",
-	"cPaisRec": r"[A-Z]{2}",
-}
+DS = "http://www.w3.org/2000/09/xmldsig#"
+SCHEMA = Path(__file__).parent / "schemas" / "rfe.xsd"
 
 
 class AludraEmulator(Emulator):
@@ -101,9 +61,6 @@ class AludraEmulator(Emulator):
 			"subscription_key": SUBSCRIPTION,
 			"issuer_address": "Avenida Balboa, local 5",
 			"issuer_location": "8-8-7",
-			"issuer_province": "Panamá",
-			"issuer_district": "Panamá",
-			"issuer_corregimiento": "Bella Vista",
 			"issuer_coordinates": "+8.98237,-79.51987",
 			"issuer_phone": "234-5678",
 		}
@@ -168,7 +125,7 @@ class AludraEmulator(Emulator):
 			told = {"gResProc": {"dCodRes": "0640", "dMsgRes": "CONTRIBUYENTE NO INSCRITO"}}
 		else:
 			told = {
-				"dDV": ruc.verification_digits(number, int(kind)),
+				"dDV": dgi_numbers.dv(number, int(kind)),
 				"dNomb": TAXPAYERS[number],
 				"gResProc": {"dCodRes": "0680", "dMsgRes": "Contribuyente encontrado"},
 			}
@@ -187,18 +144,25 @@ class AludraEmulator(Emulator):
 		if (data.get("gExtra") or {}).get("gCompanyCode") != COMPANY:
 			return Answer(200, {"Status": {"Code": "A401", "Message": "gCompanyCode inválido"}})
 		text = str(data.get("xFe") or "")
-		root = parse(text)
-		if root is None or etree.QName(root) != f"{{{NAMESPACE}}}rFE":
-			return _schema("Fallo de schema XML: xFe no contiene rFE")
-		wrong = _out_of_order(root)
-		if wrong:
-			return _schema(f"Fallo de schema XML: {wrong}")
 		try:
-			facts = signature.verify(root)
-		except signature.BadSignature as error:
+			root = etree.fromstring(
+				text.encode(), etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=False)
+			)
+		except etree.XMLSyntaxError as error:
+			return _schema(f"Fallo de schema XML: {error}")
+		wrong = schema_errors(root)
+		if wrong:
+			return _schema(f"Fallo de schema XML: {wrong[0]}")
+		try:
+			certificate = _signed_by(root)
+		except (SignXMLException, ValueError) as error:
 			return Answer(200, _answer("0101", f"Firma inválida: {error}"))
 		now = self.clock.now()
-		if not facts.valid_from <= now <= facts.valid_until:
+		begins, ends = (
+			getattr(certificate, f"{name}_utc").astimezone(timezone.utc)
+			for name in ("not_valid_before", "not_valid_after")
+		)
+		if not begins <= now <= ends:
 			return Answer(200, _answer("0102", "El certificado no está vigente"))
 		try:
 			sent = _sent(root, "1" if live else "2")
@@ -212,7 +176,7 @@ class AludraEmulator(Emulator):
 		except Refusal as refusal:
 			code = refusal.code if refusal.code != "rule" else "1500"
 			return Answer(200, _answer(code, str(refusal)))
-		digest = signature.digest_value(root)
+		digest = next(root.iter(f"{{{DS}}}DigestValue")).text
 		entry["xml"] = text
 		entry["qr"] = qr_value(entry["cufe"], entry["coordinates"][0], digest)
 		code = str(self.options.get("accepted_code", "0260"))
@@ -261,31 +225,42 @@ def _schema(message) -> Answer:
 	)
 
 
-def _out_of_order(element) -> str:
-	"""What breaks the order or the form of an element, in the words of a schema; empty when nothing does."""
-	name = etree.QName(element).localname
-	children = [child for child in element if isinstance(child.tag, str)]
-	if name == "Signature":
-		return ""
-	if name in ORDER:
-		pattern = "".join(
-			f"(?:{part.rstrip('?*+')} ){part[-1] if part[-1] in '?*+' else ''}"
-			for part in ORDER[name].split()
-		)
-		found = "".join(f"{etree.QName(child).localname} " for child in children)
-		if not re.fullmatch(pattern, found):
-			return f"The element '{name}' has invalid content: {found.strip()}"
-	if not children:
-		text = element.text or ""
-		if not text.strip():
-			return f"The element '{name}' is empty"
-		if name in FORMS and not re.fullmatch(FORMS[name], text):
-			return f"Pattern constraint failed: {name} {text!r}"
-	for child in children:
-		wrong = _out_of_order(child)
-		if wrong:
-			return wrong
-	return ""
+@lru_cache(maxsize=1)
+def _rules() -> etree.XMLSchema:
+	return etree.XMLSchema(etree.parse(SCHEMA))
+
+
+def schema_errors(root) -> list[str]:
+	"""What the schema finds wrong with a document, each in one line; empty when it is valid."""
+	rules = _rules()
+	if rules.validate(root):
+		return []
+	return [f"línea {error.line}: {error.message}" for error in rules.error_log]
+
+
+def _signed_by(root):
+	"""The certificate of the one signature that covers all of the document but the DGI's gNoFirm. Raises ValueError
+	or SignXMLException."""
+	signatures = list(root.iter(f"{{{DS}}}Signature"))
+	if len(signatures) != 1:
+		raise ValueError("debe haber una firma")
+	text = signatures[0].findtext(f".//{{{DS}}}X509Certificate") or ""
+	certificate = load_der_x509_certificate(base64.b64decode("".join(text.split())))
+	content = etree.fromstring(etree.tostring(root))
+	for outside in content.findall(f"{{{NAMESPACE}}}gNoFirm"):
+		content.remove(outside)
+	covered = XMLVerifier().verify(
+		content,
+		x509_cert=certificate,
+		expect_config=SignatureConfiguration(
+			expect_references=1,
+			signature_methods=frozenset((SignatureMethod.RSA_SHA256,)),
+			digest_algorithms=frozenset((DigestAlgorithm.SHA256,)),
+		),
+	)
+	if covered.signed_xml is None or covered.signed_xml.tag != root.tag:
+		raise ValueError("la firma no cubre el documento")
+	return certificate
 
 
 def _sent(root, environment) -> Sent:
@@ -295,7 +270,7 @@ def _sent(root, environment) -> Sent:
 
 	general = root.find(f"{{{NAMESPACE}}}gDGen")
 	code = text("dId")
-	parts = cufe.parts(code)
+	parts = dgi_numbers.cufe_parts(code)
 	if not parts:
 		raise Refusal("El CUFE no es válido", "0105")
 	issued_at = datetime.fromisoformat(text("dFechaEm", general))
@@ -337,6 +312,9 @@ def _sent(root, environment) -> Sent:
 			net=amount(text("gPrecios/dPrItem", item), "dPrItem"),
 			total=amount(text("gPrecios/dValTotItem", item), "dValTotItem"),
 			cpbs=text("dCodCPBScmp", item),
+			isc_rate=amount(text("gISCItem/dTasaISC", item), "dTasaISC")
+			if text("gISCItem/dTasaISC", item)
+			else None,
 		)
 		for item in root.iter(f"{{{NAMESPACE}}}gItem")
 	]
@@ -359,6 +337,9 @@ def _sent(root, environment) -> Sent:
 			"taxpayer_type": text("gDatRec/gRucRec/dTipoRuc", general),
 			"address": text("gDatRec/dDirecRec", general),
 			"foreign_id": text("gDatRec/gIdExt/dIdExt", general),
+			"place": tuple(
+				text(f"gDatRec/gUbiRec/{name}", general) for name in ("dCodUbi", "dCorreg", "dDistr", "dProv")
+			),
 		},
 		lines=lines,
 		payments=[
@@ -366,7 +347,14 @@ def _sent(root, environment) -> Sent:
 			for part in totals.iter(f"{{{NAMESPACE}}}gFormaPago")
 		],
 		total=amount(text("dVTot", totals), "dVTot"),
+		discount=amount(text("dTotDesc", totals) or "0", "dTotDesc"),
+		retention=(
+			(text("gRetenc/cCodRetenc", totals), amount(text("gRetenc/cValRetenc", totals), "cValRetenc"))
+			if text("gRetenc/cCodRetenc", totals)
+			else None
+		),
 		referenced=text("gDFRef/gDFRefNum/gDFRefFE/dCUFERef", general),
+		referenced_issuer=text("gDFRef/gRucEmDFRef/dRuc", general),
 		export=general.find(f"{{{NAMESPACE}}}gFExp") is not None,
 		note=text("dInfEmFE", general),
 	)
@@ -391,5 +379,10 @@ def _check_totals(totals, lines, text):
 	):
 		if abs(told(name) - value) > Decimal("0.011"):
 			raise Refusal(f"{name} debe ser {value:.2f}", where=name)
+	reasons = [
+		amount(text("dValDesc", part), "dValDesc") for part in totals.iter(f"{{{NAMESPACE}}}gDescBonif")
+	]
+	if sum(reasons, zero) != told("dTotDesc"):
+		raise Refusal("dTotDesc debe ser la suma de gDescBonif", where="dTotDesc")
 	if text("dNroItems", totals) != str(len(lines)):
 		raise Refusal("dNroItems no corresponde", "0100")

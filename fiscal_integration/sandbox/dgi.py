@@ -5,6 +5,7 @@ readings are compared in every test.
 """
 
 import base64
+import csv
 import hashlib
 import hmac
 import json
@@ -12,11 +13,13 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import lru_cache
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from lxml import etree
 
-from fiscal_integration.fiscal.panama import cufe, ruc
+from fiscal_integration.sandbox import dgi_numbers
 from fiscal_integration.sandbox.pdf import Page
 
 ZONE = ZoneInfo("America/Panama")
@@ -29,6 +32,9 @@ QR_HOSTS = {
 }
 QR_SECRET = b"the sandbox's own, as the DGI's is not known"
 RATES = {"00": Decimal(0), "01": Decimal("0.07"), "02": Decimal("0.10"), "03": Decimal("0.15")}
+ISC_RATES = tuple(Decimal(rate) for rate in ("0", "0.035", "0.05", "0.06", "0.1325", "0.325"))
+RETENTIONS = ("1", "2", "3", "4", "7", "8")
+PLACES = Path(__file__).parent.parent / "fiscal" / "panama" / "locations.csv"
 PAYMENTS = {*(f"{number:02d}" for number in range(1, 11)), "99"}
 HALF_CENT = Decimal("0.005")
 CANCEL_HOURS = 182
@@ -77,6 +83,7 @@ class Line:
 	net: Decimal | None = None
 	total: Decimal | None = None
 	cpbs: str = ""
+	isc_rate: Decimal | None = None
 
 	def check(self, where: str):
 		if not 2 <= len(self.description) <= 500:
@@ -91,6 +98,12 @@ class Line:
 			raise Refusal(f"{where}: precioItem debe ser {net}", where=where)
 		if not close(self.itbms, self.net * RATES[self.itbms_code]):
 			raise Refusal(f"{where}: valorITBMS debe ser {self.net * RATES[self.itbms_code]}", where=where)
+		if self.isc_rate is not None and (
+			self.isc_rate not in ISC_RATES or not close(self.isc, self.net * self.isc_rate)
+		):
+			raise Refusal(
+				f"{where}: tasaISC {self.isc_rate} no existe o valorISC no corresponde", "0100", where
+			)
 		total = self.net + self.itbms + self.isc
 		self.total = total if self.total is None else self.total
 		if not close(self.total, total):
@@ -116,6 +129,9 @@ class Sent:
 	export: bool = False
 	note: str = ""
 	code: str = ""
+	discount: Decimal = Decimal(0)
+	retention: tuple[str, Decimal] | None = None
+	referenced_issuer: str = ""
 	extra: dict = field(default_factory=dict)
 
 
@@ -138,18 +154,18 @@ class Dgi:
 					raise Refusal("Documento duplicado", "1002")
 				raise Refusal("Número del documento fiscal duplicado", "1513")
 		moment = sent.issued_at.astimezone(ZONE)
-		code = sent.code or cufe.compose(
-			sent.type,
-			ISSUER["type"],
-			ISSUER["ruc"],
-			ISSUER["dv"],
-			sent.branch,
-			moment.strftime("%Y%m%d"),
-			sent.number,
-			sent.point,
-			sent.emission,
-			int(sent.environment),
-			f"{secrets.randbelow(10**9):09d}",
+		code = sent.code or dgi_numbers.cufe(
+			document=sent.type,
+			taxpayer_type=ISSUER["type"],
+			ruc=ISSUER["ruc"],
+			dv=ISSUER["dv"],
+			branch=sent.branch,
+			date=moment.strftime("%Y%m%d"),
+			number=sent.number,
+			point=sent.point,
+			emission=sent.emission,
+			environment=sent.environment,
+			security=secrets.randbelow(10**9),
 		)
 		now = self.clock.now().astimezone(ZONE).replace(microsecond=0)
 		entry = {
@@ -198,15 +214,22 @@ class Dgi:
 			if sent.receiver["kind"] == "03" and not line.cpbs:
 				raise Refusal(f"ítem {index}: falta el código CPBS para gobierno", "2007")
 		total = sum((line.total for line in sent.lines), Decimal(0))
-		if not close(total, sent.total):
+		if not 0 <= sent.discount <= total:
+			raise Refusal("El descuento excede el total", where="descuento")
+		total -= sent.discount
+		if not close(total, sent.total, Decimal("0.01") if sent.discount else HALF_CENT):
 			raise Refusal(f"El total debe ser {cents(total)}, no {sent.total}", where="total")
 		if not 1 <= len(sent.payments) <= 10:
 			raise Refusal("De una a diez formas de pago", "0100", "pagos")
 		for code, value in sent.payments:
-			if code not in PAYMENTS or value <= 0:
+			if code not in PAYMENTS or value < 0 or (not value and sent.total):
 				raise Refusal(f"Forma de pago {code!r} inválida", "0100", "pagos")
 		if sum(value for _code, value in sent.payments) < cents(sent.total):
 			raise Refusal("Lo recibido es menos que el total", where="pagos")
+		if sent.retention:
+			itbms = sum((line.itbms for line in sent.lines), Decimal(0))
+			if sent.retention[0] not in RETENTIONS or not 0 < sent.retention[1] <= cents(itbms):
+				raise Refusal("La retención no tiene un código válido o excede el ITBMS", "0100", "retención")
 
 	@staticmethod
 	def _check_receiver(sent: Sent):
@@ -214,6 +237,9 @@ class Dgi:
 		kind = who.get("kind")
 		if kind not in ("01", "02", "03", "04"):
 			raise Refusal(f"Tipo de receptor {kind!r} no existe", "0100", "receptor")
+		if sent.type == "03" and kind != "04":
+			raise Refusal("La exportación va a un receptor extranjero (04)", "1620", "receptor")
+		Dgi._check_place(who)
 		if kind == "04":
 			if not who.get("foreign_id"):
 				raise Refusal("Un extranjero necesita su identificación", "0100", "receptor")
@@ -228,21 +254,37 @@ class Dgi:
 				raise Refusal("El receptor necesita su dirección", "0100", "receptor")
 		if not number:
 			return
-		if not ruc.is_valid(number):
+		if not dgi_numbers.ruc_types(number):
 			raise Refusal("Regla de formación del RUC inválida", "1601", "receptor")
-		try:
-			digits = ruc.verification_digits(number, int(who.get("taxpayer_type") or 0))
-		except ValueError:
-			raise Refusal("El RUC no es del tipo de contribuyente", "1601", "receptor") from None
+		digits = dgi_numbers.dv(number, int(who.get("taxpayer_type") or 0))
+		if not digits:
+			raise Refusal("El RUC no es del tipo de contribuyente", "1601", "receptor")
 		if who.get("dv") and who["dv"] != digits:
 			raise Refusal(f"DV inválido para {number}", "1601", "receptor")
 		if kind == "02" and str(who.get("taxpayer_type")) == "2":
 			raise Refusal("Un RUC jurídico no puede ser consumidor final", "1601", "receptor")
 
+	@staticmethod
+	def _check_place(who: dict):
+		place = who.get("place") or ()
+		if not any(place):
+			return
+		if not all(place):
+			raise Refusal(
+				"La ubicación va con código, corregimiento, distrito y provincia", "0100", "ubicación"
+			)
+		if places().get(place[0]) != tuple(place[1:]):
+			raise Refusal(
+				f"La ubicación {place[0]} no existe o sus nombres no corresponden", "1607", "ubicación"
+			)
+
 	def _check_reference(self, sent: Sent):
 		if sent.type in ("04", "05"):
-			if not cufe.is_valid(sent.referenced):
+			parts = dgi_numbers.cufe_parts(sent.referenced)
+			if not parts:
 				raise Refusal("La nota debe referir un CUFE de 66 caracteres", "0100", "referencia")
+			if sent.referenced_issuer and parts["ruc"].lstrip("0") != sent.referenced_issuer:
+				raise Refusal("El CUFE referido es de otro emisor", where="referencia")
 			original = self.documents.get(sent.referenced)
 			if original and original["status"] == "cancelled":
 				raise Refusal("La factura referida está anulada", where="referencia")
@@ -369,7 +411,16 @@ def qr_value(code: str, environment: str, digest: str) -> str:
 def other_environment(code: str) -> str:
 	"""A CUFE as the other environment would have it."""
 	other = code[:55] + {"1": "2", "2": "1"}[code[55]] + code[56:65]
-	return other + cufe.check_digit(other)
+	return other + dgi_numbers.check_digit(other)
+
+
+@lru_cache(maxsize=1)
+def places() -> dict[str, tuple[str, str, str]]:
+	"""Corregimiento, district and province by the code of the place."""
+	with PLACES.open(encoding="utf-8", newline="") as file:
+		return {
+			code: (township, district, province) for code, province, district, township in csv.reader(file)
+		}
 
 
 def _escaped(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from lxml import etree
 
-from fiscal_integration.fiscal.panama import ruc
+from fiscal_integration.sandbox import dgi_numbers
 from fiscal_integration.sandbox.dgi import (
 	ZONE,
 	Dgi,
@@ -98,9 +98,12 @@ ORDER = {
 		"codigoSucursalEmisor numeroDocumentoFiscal puntoFacturacionFiscal serialDispositivo tipoDocumento "
 		"tipoEmision"
 	),
+	"descuentoBonificacion": "descDescuento montoDescuento",
+	"retencion": "codigoRetencion montoRetencion",
 }
 LISTS = {
 	"listaItems": "item",
+	"listaDescBonificacion": "descuentoBonificacion",
 	"listaFormaPago": "formaPago",
 	"listaPagoPlazo": "pagoPlazo",
 	"listaDocsFiscalReferenciados": "docFiscalReferenciado",
@@ -387,7 +390,7 @@ class HkaEmulator(Emulator):
 			"infoRuc": {
 				"tipoRuc": kind,
 				"ruc": number,
-				"dv": ruc.verification_digits(number, int(kind)),
+				"dv": dgi_numbers.dv(number, int(kind)),
 				"razonSocial": known[1],
 				"afiliadoFE": "SI",
 			},
@@ -458,10 +461,13 @@ def _sent(documento, environment) -> Sent:
 				net=amount(item.get("precioItem"), "precioItem"),
 				total=amount(item.get("valorTotal"), "valorTotal"),
 				cpbs=item.get("codigoCPBS", ""),
+				isc_rate=amount(item["tasaISC"], "tasaISC") if "tasaISC" in item else None,
 			)
 		)
-		if lines[-1].isc and not close(lines[-1].isc, lines[-1].net * amount(item.get("tasaISC"), "tasaISC")):
-			raise Refusal("valorISC no corresponde a la tasa")
+		if item.get("codigoCPBSAbrev", "") != item.get("codigoCPBS", "")[:2]:
+			raise Refusal(
+				"codigoCPBSAbrev son los dos primeros dígitos de codigoCPBS", "0100", "codigoCPBSAbrev"
+			)
 	payments = [
 		(part.get("formaPagoFact", ""), amount(part.get("valorCuotaPagada"), "valorCuotaPagada"))
 		for part in _listed(totals, "listaFormaPago", "formaPago")
@@ -473,6 +479,7 @@ def _sent(documento, environment) -> Sent:
 		):
 			raise Refusal("descFormaPago va solo con 99, de 10 a 100 caracteres", "0100")
 	_check_totals(totals, lines, payments)
+	retention = totals.get("retencion") or {}
 	references = _listed(general, "listaDocsFiscalReferenciados", "docFiscalReferenciado")
 	try:
 		issued_at = datetime.fromisoformat(general["fechaEmision"])
@@ -483,6 +490,8 @@ def _sent(documento, environment) -> Sent:
 	export = general.get("datosFacturaExportacion") or {}
 	if export and len(export.get("condicionesEntrega", "")) != 3:
 		raise Refusal("condicionesEntrega es el INCOTERM", "0100")
+	if 0 < len(export.get("puertoEmbarque", "12345")) < 5:
+		raise Refusal("puertoEmbarque tiene de 5 a 50 caracteres", "0100", "puertoEmbarque")
 	if export and export.get("monedaOperExportacion") != "USD":
 		told = amount(export.get("montoMonedaExtranjera"), "montoMonedaExtranjera")
 		rate = amount(export.get("tipoDeCambio"), "tipoDeCambio")
@@ -504,10 +513,23 @@ def _sent(documento, environment) -> Sent:
 			"taxpayer_type": client.get("tipoContribuyente"),
 			"address": client.get("direccion"),
 			"foreign_id": client.get("nroIdentificacionExtranjero"),
+			"place": tuple(
+				client.get(name) or ""
+				for name in ("codigoUbicacion", "corregimiento", "distrito", "provincia")
+			),
 		},
 		lines=lines,
 		payments=payments,
 		total=amount(totals.get("totalFactura"), "totalFactura"),
+		discount=amount(totals.get("totalDescuento", "0"), "totalDescuento"),
+		retention=(
+			(
+				retention.get("codigoRetencion", ""),
+				amount(retention.get("montoRetencion"), "montoRetencion"),
+			)
+			if retention
+			else None
+		),
 		referenced=references[0].get("cufeFEReferenciada", "") if references else "",
 		export=bool(export) or (abroad and general["tipoDocumento"] == "03"),
 		note=general.get("informacionInteres", ""),
@@ -534,6 +556,12 @@ def _check_totals(totals, lines, payments):
 		# Sums of rounded parts may be off by a cent.
 		if not close(told(name, "0"), cents(value), Decimal("0.01")):
 			raise Refusal(f"{name} debe ser {cents(value)}", where=name)
+	reasons = [
+		amount(part.get("montoDescuento"), "montoDescuento")
+		for part in _listed(totals, "listaDescBonificacion", "descuentoBonificacion")
+	]
+	if sum(reasons, Decimal(0)) != told("totalDescuento", "0"):
+		raise Refusal("totalDescuento debe ser la suma de listaDescBonificacion", where="totalDescuento")
 	if totals.get("nroItems") != str(len(lines)):
 		raise Refusal(f"nroItems debe ser {len(lines)}", "0100")
 	credit = [code for code, _value in payments if code == "01"]

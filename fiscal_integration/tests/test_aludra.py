@@ -11,6 +11,7 @@ from frappe.utils import add_to_date, now_datetime
 from fiscal_integration import (
 	alerts,
 	api,
+	audit,
 	by_hand,
 	certificates,
 	connection,
@@ -257,7 +258,7 @@ class TestIssuing(AludraCase):
 	def test_pdf_and_xml(self):
 		_, row = self.issue()
 		found = connection.for_company(self.shop.company)
-		provider = connection.open_provider(found, lambda exchange: None)
+		provider = connection.open_provider(found, audit.Recorder(row.provider, found.secrets, row.name))
 		self.assertTrue(provider.pdf(dispatch.held(row)).content.startswith(b"%PDF"))
 		self.assertEqual(provider.xml(dispatch.held(row)).content.decode(), row.payload)
 

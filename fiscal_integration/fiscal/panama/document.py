@@ -5,7 +5,7 @@ are all written from. It knows the codes and the arithmetic, and no provider's n
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from zoneinfo import ZoneInfo
 
 from fiscal_integration.fiscal.errors import Problem
@@ -19,8 +19,8 @@ from fiscal_integration.fiscal.invoice import (
 	PaymentKind,
 	TaxCategory,
 )
-from fiscal_integration.fiscal.money import CENT, MICRO, ZERO, quantize
-from fiscal_integration.fiscal.panama import cufe, ruc
+from fiscal_integration.fiscal.money import CENT, MICRO, ZERO, plain, quantize
+from fiscal_integration.fiscal.panama import cufe, locations, ruc
 from fiscal_integration.fiscal.words import say
 
 ZONE = ZoneInfo("America/Panama")
@@ -45,6 +45,17 @@ PASSPORT, TAX_NUMBER, OTHER_ID = "01", "02", "99"
 ITBMS_CODES = {Decimal(rate) / 100: code for rate, code in ((0, "00"), (7, "01"), (10, "02"), (15, "03"))}
 ITBMS_RATES = {code: rate for rate, code in ITBMS_CODES.items()}
 
+ISC_RATES = tuple(Decimal(rate) / 100 for rate in ("0", "3.5", "5", "6", "13.25", "32.5"))
+"""The rates of ISC that the DGI's schema admits."""
+
+STATE_ALL, STATE_HALF, ABROAD_ALL, PURCHASE_HALF, OTHER_RETENTION = "1", "2", "3", "4", "8"
+"""Why ITBMS is withheld: by the State all or half of it, by a foreigner all, by a withholding agent half, other."""
+
+DISCOUNT, RETENTION = "discount", "retention"
+"""What a provider can tell of the whole document: a discount on its total, and the ITBMS that is withheld."""
+TELLS = frozenset((DISCOUNT, RETENTION))
+ROUNDING_DISCOUNT = "Ajuste por redondeo del precio unitario"
+
 ON_CREDIT, CASH, OTHER_PAYMENT = "01", "02", "99"
 PAYMENT_CODES = {
 	PaymentKind.CREDIT: ON_CREDIT,
@@ -59,9 +70,9 @@ PAYMENT_CODES = {
 }
 PAID_AT_ONCE, PAID_LATER, PAID_BOTH = "1", "2", "3"
 LAST_NUMBER = 9_999_999_999
+SHORTEST_PORT = 5
 MAX_TERMS, MAX_PAYMENTS = 99, 10
 
-_LOCATION = re.compile(r"[0-9]{1,2}-[0-9]{1,2}-[0-9]{1,3}")
 _EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[^@\s,;<>]+")
 
 
@@ -78,6 +89,7 @@ class Receiver:
 	location: str = ""
 	province: str = ""
 	district: str = ""
+	corregimiento: str = ""
 	foreign_id_type: str = ""
 	foreign_id: str = ""
 	foreign_country: str = ""
@@ -123,15 +135,28 @@ class Installment:
 
 @dataclass(frozen=True)
 class Referenced:
-	"""The FE that a credit or debit note corrects."""
+	"""The FE that a credit or debit note corrects, with the taxpayer who issued it."""
 
 	cufe: str
 	issued_at: datetime
+	ruc: str
+	taxpayer_type: int
+	dv: str
+	name: str
+
+
+@dataclass(frozen=True)
+class Retention:
+	"""ITBMS that the customer withholds, and why (see STATE_ALL)."""
+
+	code: str
+	amount: Decimal
 
 
 @dataclass(frozen=True)
 class Totals:
-	"""The sums as 1.6 has them, in cents. `taxed` is the sum of the taxes, not of their bases."""
+	"""The sums as 1.6 has them, in cents. `taxed` is the sum of the taxes, not of their bases; `discount` is taken
+	off the sum of the items, `invoice` is what is left."""
 
 	net: Decimal
 	itbms: Decimal
@@ -141,6 +166,7 @@ class Totals:
 	invoice: Decimal
 	received: Decimal
 	change: Decimal
+	discount: Decimal = ZERO
 
 
 @dataclass(frozen=True)
@@ -160,20 +186,24 @@ class Document:
 	exchange_rate: Decimal = Decimal(1)
 	referenced: Referenced | None = None
 	printed_on_tape: bool = False
+	retention: Retention | None = None
 
 	@property
 	def is_note(self) -> bool:
 		return self.type in (CREDIT_NOTE, DEBIT_NOTE, GENERIC_CREDIT, GENERIC_DEBIT)
 
 
-def of(invoice: Invoice) -> Document:
+def of(invoice: Invoice, tells: frozenset[str] = TELLS) -> Document:
 	"""`invoice` as a document; it has passed `problems` before. Amounts of export sales in another currency
-	are turned into balboas."""
+	are turned into balboas. `tells`: what can be told of the whole document."""
 	kind = type_of(invoice)
-	rate = Decimal(1) if invoice.currency in CURRENCIES else invoice.exchange_rate
+	rate = _exchange_rate(invoice)
 	items = tuple(_item(line, rate) for line in invoice.lines)
-	factura = quantize(sum((item.total for item in items), ZERO))
-	payments, installments = _payments(invoice, factura, rate)
+	of_items = quantize(sum((item.total for item in items), ZERO))
+	discount = _rounding_discount(invoice, of_items) if DISCOUNT in tells else ZERO
+	factura = of_items - discount
+	retention = _retention(invoice)
+	payments, installments = _payments(invoice, factura, rate, retention.amount if retention else ZERO)
 	received = sum((part.amount for part in payments), ZERO)
 	itbms = quantize(sum((item.itbms for item in items), ZERO))
 	isc = quantize(sum((item.isc for item in items), ZERO))
@@ -196,10 +226,11 @@ def of(invoice: Invoice) -> Document:
 			itbms=itbms,
 			isc=isc,
 			taxed=itbms + isc,
-			items=factura,
+			items=of_items,
 			invoice=factura,
 			received=received,
 			change=received - factura,
+			discount=discount,
 		),
 		destination_abroad=kind == EXPORT,
 		export=invoice.export if kind == EXPORT else None,
@@ -207,7 +238,12 @@ def of(invoice: Invoice) -> Document:
 		exchange_rate=rate,
 		referenced=_referenced(invoice),
 		printed_on_tape=invoice.at_the_till,
+		retention=retention,
 	)
+
+
+def _exchange_rate(invoice: Invoice) -> Decimal:
+	return Decimal(1) if invoice.currency in CURRENCIES else invoice.exchange_rate
 
 
 def type_of(invoice: Invoice) -> str:
@@ -224,20 +260,32 @@ def type_of(invoice: Invoice) -> str:
 
 
 def receiver_kind(party: Party) -> str:
-	"""What is chosen, else what the data show: a company's RUC is a taxpayer's, an identity card a consumer's."""
+	"""What is chosen, else what the data show: a company's RUC is a taxpayer's, an identity card a consumer's.
+
+	A number that is no RUC, or may be an organization's, is a taxpayer's too, so that it is asked for and never
+	becomes a final consumer's unseen.
+	"""
 	if party.kind:
 		return party.kind
 	if party.country and party.country != COUNTRY:
 		return FOREIGNER
-	parsed = ruc.parse(party.tax_id)
-	return TAXPAYER if parsed and _taxpayer_type(party) == ruc.JURIDICAL else CONSUMER
+	if party.tax_id and not ruc.parse(party.tax_id):
+		return TAXPAYER
+	natural = not party.tax_id and party.taxpayer_type != str(ruc.JURIDICAL)
+	return CONSUMER if natural or _taxpayer_type(party) == ruc.NATURAL else TAXPAYER
 
 
 def _taxpayer_type(party: Party) -> int:
+	"""1 natural, 2 juridical: as chosen, by the RUC's form, or by the DV where both have that form; 0 when nothing
+	says it."""
 	if party.taxpayer_type in ("1", "2"):
 		return int(party.taxpayer_type)
 	parsed = ruc.parse(party.tax_id)
-	return parsed.taxpayer_type if parsed else 0
+	if not parsed:
+		return 0
+	if not parsed.either:
+		return parsed.taxpayer_type
+	return ruc.JURIDICAL if party.kind == GOVERNMENT else ruc.type_by_digits(party.tax_id, party.dv)
 
 
 def receiver_of(invoice: Invoice) -> Receiver:
@@ -259,15 +307,23 @@ def receiver_of(invoice: Invoice) -> Receiver:
 			foreign_id=party.tax_id[:50],
 			foreign_country=(party.country_name or party.country)[:50],
 		)
+	place = locations.find(party.location)
+	where = {"address": _address(party)}
+	if place:
+		where.update(
+			location=place.code,
+			province=place.province,
+			district=place.district,
+			corregimiento=place.corregimiento,
+		)
 	if not party.tax_id:
-		return Receiver(**common)
+		return Receiver(**common, **where)
 	return Receiver(
 		**common,
+		**where,
 		taxpayer_type=_taxpayer_type(party),
 		ruc=party.tax_id,
 		dv=ruc.verification_digits(party.tax_id, _taxpayer_type(party)),
-		address=_address(party),
-		location=party.location,
 	)
 
 
@@ -285,14 +341,15 @@ def phone(text: str) -> str:
 
 
 def _item(line: Line, exchange_rate: Decimal) -> Item:
+	# The price is rounded up and its discount down, so that six decimals never make less than was charged: what they
+	# make more is told as a discount on the total (see _rounding_discount).
 	discount = line.discount / line.quantity if line.quantity else ZERO
-	unit_price = quantize(line.unit_price * exchange_rate, MICRO)
-	unit_discount = quantize(discount * exchange_rate, MICRO)
+	unit_price = (line.unit_price * exchange_rate).quantize(MICRO, rounding=ROUND_CEILING)
+	unit_discount = (discount * exchange_rate).quantize(MICRO, rounding=ROUND_FLOOR)
 	net = quantize(line.quantity * (unit_price - unit_discount), MICRO)
 	isc_rate = sum((tax.rate for tax in line.taxes if tax.category is TaxCategory.EXCISE), ZERO)
 	isc = quantize(net * isc_rate, MICRO)
-	vat = [tax for tax in line.taxes if tax.category is TaxCategory.VAT]
-	rate = max((tax.rate for tax in vat), default=ZERO)
+	rate = max((tax.rate for tax in _itbms(line)), default=ZERO)
 	itbms = quantize(net * rate, MICRO)
 	return Item(
 		row=line.row,
@@ -312,13 +369,64 @@ def _item(line: Line, exchange_rate: Decimal) -> Item:
 	)
 
 
-def _payments(invoice: Invoice, factura: Decimal, rate: Decimal):
-	"""The forms of payment, which sum to the total and the change, and what is due later."""
+def _itbms(line: Line) -> list:
+	return [tax for tax in line.taxes if tax.category is TaxCategory.VAT and not tax.withheld]
+
+
+def _withheld(invoice: Invoice) -> Decimal:
+	"""The ITBMS that the customer withholds, in the document's currency."""
+	return sum(
+		(
+			tax.amount
+			for line in invoice.lines
+			for tax in line.taxes
+			if tax.withheld and tax.category is TaxCategory.VAT
+		),
+		ZERO,
+	)
+
+
+def _retention(invoice: Invoice) -> Retention | None:
+	withheld = _withheld(invoice)
+	if not withheld:
+		return None
+	itbms = sum((tax.amount for line in invoice.lines for tax in _itbms(line)), ZERO)
+	share = quantize(withheld / itbms) if itbms else ZERO
+	kind = receiver_kind(invoice.receiver)
+	code = OTHER_RETENTION
+	if kind == GOVERNMENT and share in (Decimal(1), Decimal("0.5")):
+		code = STATE_ALL if share == 1 else STATE_HALF
+	elif kind == FOREIGNER and share == 1:
+		code = ABROAD_ALL
+	elif share == Decimal("0.5"):
+		code = PURCHASE_HALF
+	return Retention(code, quantize(withheld * _exchange_rate(invoice)))
+
+
+def _wanted(invoice: Invoice) -> Decimal:
+	"""What the document has to total, in balboas: what is owed, and what is withheld of it."""
+	return quantize((invoice.total + _withheld(invoice)) * _exchange_rate(invoice))
+
+
+def _rounding_discount(invoice: Invoice, of_items: Decimal) -> Decimal:
+	"""What the items make more than the sale, because their prices have six decimals; 0 when that is not why."""
+	over = of_items - _wanted(invoice)
+	rounding = sum((line.quantity * MICRO * 2 for line in invoice.lines), ZERO)
+	return over if ZERO < over <= max(rounding, CENT) else ZERO
+
+
+def _payments(invoice: Invoice, factura: Decimal, rate: Decimal, withheld: Decimal = ZERO):
+	"""The forms of payment, which sum to the total and the change, and what is due later.
+
+	What is withheld is told within the form in which most was paid, as HKA's sample of a retention does.
+	"""
 	parts: dict[tuple[str, str], Decimal] = {}
 	for payment in invoice.payments:
 		code = payment.code or PAYMENT_CODES.get(payment.kind, OTHER_PAYMENT)
 		text = f"Forma de pago: {payment.mode}"[:100] if code == OTHER_PAYMENT else ""
 		parts[code, text] = parts.get((code, text), ZERO) + quantize(payment.amount * rate)
+	if withheld and parts and not invoice.on_credit:
+		parts[max(parts, key=parts.get)] += withheld
 	rest = factura - sum(parts.values(), ZERO)
 	if rest > CENT and (invoice.on_credit or not parts):
 		parts[ON_CREDIT, ""] = parts.get((ON_CREDIT, ""), ZERO) + rest
@@ -331,6 +439,9 @@ def _payments(invoice: Invoice, factura: Decimal, rate: Decimal):
 		cash = next((key for key in parts if key[0] == CASH), max(parts, key=parts.get))
 		parts[cash] += change
 	owed = parts.get((ON_CREDIT, ""), ZERO)
+	if not factura:
+		# Free of charge: a form of payment has to be told, of nothing.
+		return (PaymentPart(CASH, ZERO),), ()
 	return (
 		tuple(PaymentPart(code, amount, text) for (code, text), amount in parts.items() if amount > 0),
 		_installments(invoice, owed, rate) if owed > 0 else (),
@@ -361,21 +472,29 @@ def _referenced(invoice: Invoice) -> Referenced | None:
 	code = invoice.reference.fiscal_id if invoice.reference else ""
 	if not code:
 		return None
+	parts = cufe.parts(code)
 	issued_at = invoice.reference.issued_at
 	if issued_at is None:
-		issued_at = datetime.strptime(cufe.parts(code)["date"], "%Y%m%d").replace(tzinfo=ZONE)
-	return Referenced(code, issued_at.astimezone(ZONE))
+		issued_at = datetime.strptime(parts["date"], "%Y%m%d").replace(tzinfo=ZONE)
+	return Referenced(
+		code,
+		issued_at.astimezone(ZONE),
+		ruc=parts["ruc"].lstrip("0"),
+		taxpayer_type=int(parts["taxpayer_type"]),
+		dv=parts["dv"],
+		name=invoice.issuer.name,
+	)
 
 
 # -- what is wrong ---------------------------------------------------------------------------------------
 
 
-def problems(invoice: Invoice) -> list[Problem]:
+def problems(invoice: Invoice, tells: frozenset[str] = TELLS) -> list[Problem]:
 	"""Everything that the DGI would refuse, in words that say what to do; empty when `of` may be called."""
-	found = [*_receiver_problems(invoice), *_line_problems(invoice), *_reference_problems(invoice)]
+	found = [*_receiver_problems(invoice), *_line_problems(invoice, tells), *_reference_problems(invoice)]
 	kind = type_of(invoice)
-	if invoice.total <= 0:
-		found.append(Problem("The total has to be positive.", field="grand_total"))
+	if invoice.total < 0:
+		found.append(Problem("The total must not be negative.", field="grand_total"))
 	if invoice.variant and invoice.variant not in dict(VARIANTS):
 		found.append(
 			Problem(
@@ -389,6 +508,26 @@ def problems(invoice: Invoice) -> list[Problem]:
 			found.append(
 				Problem("An export invoice needs a customer's address abroad.", field="customer_address")
 			)
+		elif receiver_kind(invoice.receiver) != FOREIGNER:
+			found.append(
+				Problem(
+					"An export goes to a foreigner: choose the customer type Foreigner.",
+					code="export_receiver",
+					field="fiscal_customer_type",
+				)
+			)
+		port = (invoice.export.place if invoice.export else "").strip()
+		if port and len(port) < SHORTEST_PORT:
+			found.append(
+				Problem(
+					say(
+						"{0} is too short for the port of shipment: Named Place has {1} letters at least.",
+						port,
+						SHORTEST_PORT,
+					),
+					field="named_place",
+				)
+			)
 	elif invoice.currency not in CURRENCIES:
 		found.append(
 			Problem(
@@ -399,6 +538,8 @@ def problems(invoice: Invoice) -> list[Problem]:
 				field="currency",
 			)
 		)
+	if invoice.currency not in CURRENCIES and invoice.exchange_rate <= 0:
+		found.append(Problem("The exchange rate has to be above zero.", field="conversion_rate"))
 	if len(invoice.payments) > MAX_PAYMENTS:
 		found.append(Problem(say("At most {0} payments can be told.", MAX_PAYMENTS), field="payments"))
 	if len(invoice.terms) > MAX_TERMS:
@@ -418,14 +559,16 @@ def problems(invoice: Invoice) -> list[Problem]:
 				)
 			)
 	if not found:
-		found += _total_problems(invoice)
+		found += _total_problems(invoice, tells)
 	return found
 
 
-def _total_problems(invoice: Invoice) -> list[Problem]:
-	rate = Decimal(1) if invoice.currency in CURRENCIES else invoice.exchange_rate
+def _total_problems(invoice: Invoice, tells: frozenset[str]) -> list[Problem]:
+	rate = _exchange_rate(invoice)
 	computed = quantize(sum((_item(line, rate).total for line in invoice.lines), ZERO))
-	wanted = quantize(invoice.total * rate)
+	wanted = _wanted(invoice)
+	if DISCOUNT in tells:
+		computed -= _rounding_discount(invoice, computed)
 	# Converted amounts are rounded line by line, which is not what was invoiced to the cent.
 	tolerance = CENT if rate == 1 else CENT * max(len(invoice.lines), 1)
 	if abs(computed - wanted) <= tolerance:
@@ -464,8 +607,8 @@ def _receiver_problems(invoice: Invoice) -> list[Problem]:
 				)
 			)
 		return found
-	if kind == CONSUMER and not party.tax_id:
-		return []
+	if kind == CONSUMER and not party.tax_id and party.taxpayer_type != str(ruc.JURIDICAL):
+		return _location_problems(party)
 	found = _ruc_problems(party, kind)
 	if kind in (TAXPAYER, GOVERNMENT):
 		if len(party.name) < 2:
@@ -477,13 +620,7 @@ def _receiver_problems(invoice: Invoice) -> list[Problem]:
 					field="customer_address",
 				)
 			)
-	if party.location and not _LOCATION.fullmatch(party.location):
-		found.append(
-			Problem(
-				say("{0} is no location code. It has to look like 8-8-7.", party.location),
-				field="fiscal_location",
-			)
-		)
+	found += _location_problems(party)
 	if kind == GOVERNMENT:
 		for line in invoice.lines:
 			if not re.fullmatch(r"[0-9]{4}", line.product_code or ""):
@@ -500,18 +637,47 @@ def _receiver_problems(invoice: Invoice) -> list[Problem]:
 	return found
 
 
+def _location_problems(party: Party) -> list[Problem]:
+	if not party.location or locations.find(party.location):
+		return []
+	return [
+		Problem(
+			say(
+				"{0} is no location of the DGI's catalogue. Choose the customer's corregimiento in Location Code, "
+				"or leave it blank.",
+				party.location,
+			),
+			field="fiscal_location",
+		)
+	]
+
+
 def _ruc_problems(party: Party, kind: str) -> list[Problem]:
 	parsed = ruc.parse(party.tax_id)
 	if not parsed:
 		return [
 			Problem(
 				say(
-					"{0} is no RUC. The customer's Tax ID has to look like 8-442-445, PE-12-345 or "
+					"{0} is no RUC. The customer's Tax ID has to look like 8-442-445, PE-12-345, 8-NT-1-13656 or "
 					"155596713-2-2015.",
 					party.tax_id or say("A blank"),
 				),
 				code="invalid_ruc",
 				field="tax_id",
+			)
+		]
+	if not _taxpayer_type(party):
+		return [
+			Problem(
+				say(
+					"{0} may be a person's or an organization's: choose the customer's Taxpayer Type, or enter "
+					"its DV, {1} or {2}.",
+					party.tax_id,
+					ruc.verification_digits(party.tax_id, ruc.NATURAL),
+					ruc.verification_digits(party.tax_id, ruc.JURIDICAL),
+				),
+				code="taxpayer_type",
+				field="fiscal_taxpayer_type",
 			)
 		]
 	try:
@@ -544,24 +710,51 @@ def _ruc_problems(party: Party, kind: str) -> list[Problem]:
 	return found
 
 
-def _line_problems(invoice: Invoice) -> list[Problem]:
+def _line_problems(invoice: Invoice, tells: frozenset[str]) -> list[Problem]:
 	found = []
 	for line in invoice.lines:
-		vat = [tax for tax in line.taxes if tax.category is TaxCategory.VAT]
+		vat = _itbms(line)
 		excise = [tax for tax in line.taxes if tax.category is TaxCategory.EXCISE]
 		for tax in line.taxes:
-			if tax.withheld or tax.category not in (TaxCategory.VAT, TaxCategory.EXCISE):
+			if tax.withheld and tax.category is TaxCategory.VAT:
+				if RETENTION not in tells:
+					found.append(
+						Problem(
+							say(
+								"Row {0}: this provider has no place for ITBMS that is withheld ({1}). Take the row "
+								"off the invoice and book the retention with the payment.",
+								line.row,
+								tax.name,
+							),
+							field="taxes",
+						)
+					)
+			elif tax.withheld or tax.category not in (TaxCategory.VAT, TaxCategory.EXCISE):
 				found.append(
 					Problem(
 						say("Row {0}: {1} is neither ITBMS nor ISC and cannot be told.", line.row, tax.name),
 						field="taxes",
 					)
 				)
-		for tax in vat:
-			if not tax.withheld and tax.rate not in ITBMS_CODES:
+		for tax in excise:
+			if tax.rate not in ISC_RATES:
 				found.append(
 					Problem(
-						say("Row {0}: ITBMS is 0, 7, 10 or 15 %, not {1} %.", line.row, tax.rate * 100),
+						say(
+							"Row {0}: ISC is 0, 3.5, 5, 6, 13.25 or 32.5 %, not {1} %.",
+							line.row,
+							plain(tax.rate * 100),
+						),
+						field="taxes",
+					)
+				)
+		for tax in vat:
+			if tax.rate not in ITBMS_CODES:
+				found.append(
+					Problem(
+						say(
+							"Row {0}: ITBMS is 0, 7, 10 or 15 %, not {1} %.", line.row, plain(tax.rate * 100)
+						),
 						field="taxes",
 					)
 				)
@@ -593,6 +786,18 @@ def _reference_problems(invoice: Invoice) -> list[Problem]:
 		return [
 			Problem(
 				say("{0} is no CUFE: a note has to name the one of the invoice that it corrects.", code),
+				field="fiscal_original_id",
+			)
+		]
+	own = invoice.issuer.tax_id
+	if code and ruc.parse(own) and cufe.parts(code)["ruc"].lstrip("0") != own:
+		return [
+			Problem(
+				say(
+					"{0} was issued by another taxpayer: a note corrects an invoice of your own. Correct Original "
+					"Fiscal ID.",
+					code,
+				),
 				field="fiscal_original_id",
 			)
 		]

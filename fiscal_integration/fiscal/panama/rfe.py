@@ -250,7 +250,15 @@ def _general(document, issuer, emission, security, note):
 				),
 				("dNombRec", receiver.name),
 				("dDirecRec", receiver.address if len(receiver.address) >= 5 else ""),
-				("gUbiRec", [("dCodUbi", receiver.location)]),
+				(
+					"gUbiRec",
+					[
+						("dCodUbi", receiver.location),
+						("dCorreg", receiver.corregimiento),
+						("dDistr", receiver.district),
+						("dProv", receiver.province),
+					],
+				),
 				(
 					"gIdExt",
 					[("dIdExt", receiver.foreign_id), ("dPaisExt", receiver.foreign_country)]
@@ -277,6 +285,15 @@ def _general(document, issuer, emission, security, note):
 		(
 			"gDFRef",
 			[
+				(
+					"gRucEmDFRef",
+					[
+						("dTipoRuc", str(referenced.taxpayer_type)),
+						("dRuc", referenced.ruc),
+						("dDV", referenced.dv),
+					],
+				),
+				("dNombEmRef", TEST_ISSUER if emission.environment == TEST_CODE else referenced.name),
 				("dFechaDFRef", _time(referenced.issued_at)),
 				("gDFRefNum", [("gDFRefFE", [("dCUFERef", referenced.cufe)])]),
 			]
@@ -320,12 +337,19 @@ def _totals(document: dgi.Document):
 		("dTotITBMS", _cents(totals.itbms)),
 		("dTotISC", _cents(totals.isc) if totals.isc else ""),
 		("dTotGravado", _cents(totals.taxed)),
+		("dTotDesc", _cents(totals.discount) if totals.discount else ""),
 		("dVTot", _cents(totals.invoice)),
 		("dTotRec", _cents(totals.received)),
 		("dVuelto", _cents(totals.change) if totals.change > 0 else ""),
 		("iPzPag", document.when_paid),
 		("dNroItems", str(len(document.items))),
 		("dVTotItems", _cents(totals.items)),
+		(
+			"gDescBonif",
+			[("dDetalDesc", dgi.ROUNDING_DISCOUNT), ("dValDesc", _cents(totals.discount))]
+			if totals.discount
+			else [],
+		),
 		*(
 			(
 				"gFormaPago",
@@ -336,6 +360,12 @@ def _totals(document: dgi.Document):
 				],
 			)
 			for part in document.payments
+		),
+		(
+			"gRetenc",
+			[("cCodRetenc", document.retention.code), ("cValRetenc", _cents(document.retention.amount))]
+			if document.retention
+			else [],
 		),
 		*(
 			(

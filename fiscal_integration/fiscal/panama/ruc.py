@@ -19,7 +19,10 @@ _COMPANY = re.compile(r"(?P<roll>[1-9][0-9]{0,9})-(?P<image>[0-9]{1,4})-(?P<entr
 # Which letters stand behind a province, and which stand alone.
 _WITH_PROVINCE = ("AV", "PI", "NT")
 _ALONE = ("PE", "E", "N")
+_NT = "NT"
 _LETTER_CODES = {"": "00", "AV": "15", "N": "40", "NT": "43", "E": "50", "PE": "75", "PI": "79"}
+# With a book of four digits there is no room for the province: the DGI puts these in the place of both.
+_LONG_BOOK_CODES = {"E": "665", "PE": "8275", "N": "924", "AV": "9595", "PI": "9595"}
 
 # Two digits of an old number, as the DGI replaces them before it computes.
 _OLD_PAIRS = {
@@ -35,11 +38,16 @@ _OLD_PAIRS = {
 
 @dataclass(frozen=True)
 class Ruc:
-	"""A RUC in one of the DGI's forms. `taxpayer_type` is 1 (natural) or 2 (juridical), as dTipoRuc has it."""
+	"""A RUC in one of the DGI's forms. `taxpayer_type` is 1 (natural) or 2 (juridical), as dTipoRuc has it.
+
+	`either`: the form is used for persons and for organizations, which have different digits, and `taxpayer_type`
+	is what its form shows first (8-NT-1-13656 is a ministry's).
+	"""
 
 	text: str
 	taxpayer_type: int
 	parts: tuple[str, ...]
+	either: bool = False
 
 
 def parse(text: str) -> Ruc | None:
@@ -60,7 +68,9 @@ def parse(text: str) -> Ruc | None:
 		}.get(letters, False)
 		alone = letters in _ALONE and not province and not text.startswith("-")
 		if fits or alone:
-			return Ruc(text, NATURAL, (province, letters, person["book"], person["page"]))
+			return Ruc(
+				text, NATURAL, (province, letters, person["book"], person["page"]), either=letters == _NT
+			)
 	company = _COMPANY.fullmatch(text)
 	if company:
 		return Ruc(text, JURIDICAL, (company["roll"], company["image"], company["entry"]))
@@ -74,14 +84,27 @@ def is_valid(text: str) -> bool:
 def verification_digits(ruc: str, taxpayer_type: int) -> str:
 	"""The two digits (DV) of `ruc`. Raises ValueError for what is no RUC of that type.
 
-	The type has to be told: 8-442-445 can be a person's or an old company's.
+	The type has to be told: 8-442-445 can be a person's or an old company's, 8-NT-1-13656 a person's or a ministry's.
 	"""
-	digits = _natural_digits(ruc) if int(taxpayer_type) == NATURAL else _juridical_digits(ruc)
-	old = digits[3:5] == "00" and digits[5] < "5" if int(taxpayer_type) == JURIDICAL else False
-	if old:
+	juridical = int(taxpayer_type) == JURIDICAL
+	digits = _juridical_digits(ruc) if juridical else _natural_digits(ruc)
+	old = juridical and digits[3:5] == "00" and digits[5] < "5"
+	found = parse(ruc)
+	if old and not (found and found.either):
 		digits = digits[:5] + _OLD_PAIRS.get(digits[5:7], digits[5:7]) + digits[7:]
+	else:
+		old = False
 	first = _digit(digits, old)
 	return first + _digit(digits + first, old)
+
+
+def type_by_digits(ruc: str, dv: str) -> int:
+	"""The taxpayer type that the digits `dv` fit, of a number that both have; 0 when they fit none or both."""
+	found = parse(ruc)
+	if not found or not found.either or not dv:
+		return 0
+	fitting = [kind for kind in (NATURAL, JURIDICAL) if verification_digits(ruc, kind) == dv.zfill(2)]
+	return fitting[0] if len(fitting) == 1 else 0
 
 
 def _natural_digits(ruc: str) -> str:
@@ -89,10 +112,21 @@ def _natural_digits(ruc: str) -> str:
 	if not found or found.taxpayer_type != NATURAL:
 		raise ValueError(f"{ruc} is no RUC of a natural person, such as 8-442-445")
 	province, letters, book, page = found.parts
-	return f"5{int(province or 0):02d}{_LETTER_CODES[letters]}{int(book):03d}{int(page):05d}"
+	# Six digits of a page count for E, N and NT; the DGI counts five of all others.
+	page = page.zfill(5) if letters in ("E", "N", _NT) else page[:5].zfill(5)
+	if len(book) == 4 and letters in _LONG_BOOK_CODES:
+		code = _LONG_BOOK_CODES[letters]
+		return f"5{code.ljust(4, '0') if len(page) == 6 else code}{book}{page}"
+	return f"5{int(province or 0):02d}{_LETTER_CODES[letters]}{int(book):03d}{page}"
 
 
 def _juridical_digits(ruc: str) -> str:
+	found = parse(ruc)
+	if found and found.either:
+		# The same as a person's without the 5 in front, and never an old number.
+		province, _letters, book, page = found.parts
+		page = page if len(page) == 6 else page[:5].zfill(5)
+		return f"{int(province):02d}43{int(book):03d}{page}".zfill(20)
 	company = _COMPANY.fullmatch(ruc or "")
 	if not company or len(ruc) > LONGEST:
 		raise ValueError(f"{ruc} is no RUC of a company, such as 155596713-2-2015")

@@ -23,7 +23,8 @@ from signxml.exceptions import SignXMLException
 from fiscal_integration.fiscal.certificate import Facts, Signer, facts_of
 
 DS = "http://www.w3.org/2000/09/xmldsig#"
-NOT_SIGNED = "gNoFirm"
+NOT_SIGNED = "{http://dgi-fep.mef.gob.pa}gNoFirm"
+"""What the DGI keeps outside the signature; an element of that name in another namespace belongs to the content."""
 
 
 class BadSignature(Exception):
@@ -80,7 +81,7 @@ def signed_part(root):
 	"""A copy of the document without what is not signed, to be verified."""
 	copy = etree.fromstring(etree.tostring(root))
 	for child in list(copy):
-		if isinstance(child.tag, str) and etree.QName(child).localname == NOT_SIGNED:
+		if child.tag == NOT_SIGNED:
 			copy.remove(child)
 	return copy
 

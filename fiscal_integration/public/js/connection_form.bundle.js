@@ -238,7 +238,14 @@ Object.assign(fiscal_integration.connection, {
 		const half = Math.ceil(parameters.length / 2);
 		const fields = parameters.map((parameter) => ({
 			fieldname: parameter.key,
-			fieldtype: parameter.secret ? "Password" : parameter.options.length ? "Select" : "Data",
+			fieldtype: parameter.secret
+				? "Password"
+				: parameter.search
+				? "Autocomplete"
+				: parameter.options.length
+				? "Select"
+				: "Data",
+			get_query: parameter.search ? `fiscal_integration.api.${parameter.search}` : undefined,
 			label: parameter.label,
 			options: parameter.options.length ? ["", ...parameter.options].join("\n") : undefined,
 			reqd: parameter.required,
