@@ -15,7 +15,6 @@ from fiscal_integration import (
 	circuit,
 	connection,
 	dispatch,
-	drain,
 	files,
 	health,
 	mail,
@@ -522,14 +521,6 @@ def take_over(document: str):
 	_operable(document)
 	_require(MANAGE)
 	by_hand.take_over(document)
-
-
-@frappe.whitelist(methods=["POST"])
-def send_bulk(filters: dict | str | None = None) -> dict:
-	"""Send again, or at once, all Fiscal Documents that `filters` select and that may be. For managers."""
-	_require(MANAGE)
-	batch = drain.queue_bulk(frappe.parse_json(filters) or {})
-	return {"batch": batch, "documents": frappe.db.get_value(drain.BATCH, batch, "total") if batch else 0}
 
 
 @frappe.whitelist()

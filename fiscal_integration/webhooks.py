@@ -6,6 +6,7 @@ nothing wrongly.
 """
 
 import hashlib
+from dataclasses import replace
 
 import frappe
 from frappe import _
@@ -13,10 +14,15 @@ from frappe.utils import add_to_date, get_url, now_datetime
 
 from fiscal_integration import cancellation, connection, dispatch, due
 from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.providers import guard
 from fiscal_integration.providers.base import WebhookEvent
 
 DOCTYPE = "Fiscal Webhook Event"
 MAX_BYTES = 256 * 1024
+CALLS = 600
+"""Calls a minute that one address may make."""
+PERIODS = {"calls": 60, "refused": 3600}
+"""Seconds after which each counter begins anew."""
 SWEEP_LIMIT = 200
 WAITS = (30, 120, 600, 3600)
 """Seconds between the tries to find the document of an event: our own answer may be stored after it."""
@@ -24,11 +30,20 @@ WAITS = (30, 120, 600, 3600)
 
 @frappe.whitelist(allow_guest=True, methods=["POST"])
 def receive():
-	"""Store a provider's event. 401 without a valid signature, 413 when it is too long, 404 for no provider."""
+	"""Store a provider's event.
+
+	401 without a valid signature, 413 when it is too long, 404 for no provider, 429 for an address that calls too often,
+	400 for an event with text that no database keeps.
+	"""
 	request = frappe.request
+	if _count("calls", frappe.local.request_ip or "") > CALLS:
+		return _answer(429, "too many calls")
 	if (request.content_length or 0) > MAX_BYTES:
 		return _answer(413, "too long")
 	body = request.get_data(cache=True)
+	# Sent in chunks it has no length of its own to look at.
+	if len(body) > MAX_BYTES:
+		return _answer(413, "too long")
 	# Frappe puts a JSON body in the place of the query's arguments, so they are read from the request.
 	key = request.args.get("provider", "")
 	provider = connection.providers().get(key)
@@ -37,9 +52,16 @@ def receive():
 	signature = request.headers.get(provider.webhook_header, "")
 	# All of them, so that the time tells nothing of which one fits.
 	if not any([provider.verify_webhook(record.connection(), signature, body) for record in _records(key)]):
-		_count_refused(key)
+		_count("refused", key)
 		return _answer(401, "signature does not match")
 	event = provider.parse_webhook(body) or WebhookEvent(hashlib.sha256(body).hexdigest(), "")
+	event = replace(
+		event, **{name: _short(getattr(event, name)) for name in ("provider_id", "external_reference")}
+	)
+	try:
+		guard.check(event)
+	except ValueError:
+		return _answer(400, "not readable")
 	_store(key, event, body)
 	return _answer(200, "received")
 
@@ -53,16 +75,23 @@ def _records(key: str):
 	return [record for record in connection.enabled_records() if record.provider == key]
 
 
+def _short(value: str) -> str:
+	"""`value`, or a hash where it is longer than its column: cut off, two would become one."""
+	if len(value) <= 140:
+		return value
+	return hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()
+
+
 def _store(key: str, event: WebhookEvent, body: bytes):
 	"""One row an event: the same one again finds its row."""
 	row = frappe.new_doc(DOCTYPE)
 	row.update(
 		{
-			"event_id": f"{key}:{event.event_id}"[:140],
+			"event_id": _short(f"{key}:{event.event_id}"),
 			"provider": key,
 			"kind": event.kind[:140] or "-",
-			"provider_id": event.provider_id[:140],
-			"external_reference": event.external_reference[:140],
+			"provider_id": event.provider_id,
+			"external_reference": event.external_reference,
 			"status": "Received" if event.kind else "Nothing to Do",
 			"note": "" if event.kind else _("It concerns no document."),
 			"next_try": now_datetime(),
@@ -156,19 +185,20 @@ def url(provider: str) -> str:
 
 
 def refused(provider: str) -> int:
-	"""How many calls without a valid signature came lately: the one thing kept of them."""
+	"""How many calls without a valid signature came in the last hour or so: the one thing kept of them."""
 	try:
-		return int(frappe.cache.get(frappe.cache.make_key(_refused_key(provider))) or 0)
+		return int(frappe.cache.get(frappe.cache.make_key(f"fiscal_webhooks|refused|{provider}")) or 0)
 	except Exception:
 		return 0
 
 
-def _count_refused(provider: str):
+def _count(what: str, of: str) -> int:
+	"""Count one more of `what` (see PERIODS). Returns the number of this period; 0 when Redis is down."""
 	try:
-		frappe.cache.incrby(frappe.cache.make_key(_refused_key(provider)), 1)
+		key = frappe.cache.make_key(f"fiscal_webhooks|{what}|{of}")
+		number = frappe.cache.incrby(key, 1)
+		if number == 1:
+			frappe.cache.expire(key, PERIODS[what])
+		return number
 	except Exception:
-		frappe.logger("fiscal_integration").warning(f"A webhook of {provider} was refused")
-
-
-def _refused_key(provider: str) -> str:
-	return f"fiscal_webhooks_refused|{provider}"
+		return 0

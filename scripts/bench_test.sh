@@ -153,7 +153,7 @@ elif command -v chromium >/dev/null && command -v node >/dev/null; then
 	bench_command build --app fiscal_integration >"$logs/build" 2>&1 || { tail -20 "$logs/build"; bad=$((bad + 1)); }
 	tools=$HOME/.cache/fiscal_integration/playwright
 	"$tools/bin/python" -c 'import playwright, pytest, requests, werkzeug, qrcode, PIL, lxml, signxml' 2>/dev/null ||
-		{ "$python" -m venv "$tools" && "$tools/bin/python" -m pip install -q playwright pytest requests werkzeug qrcode Pillow "lxml>=5.2.1" "signxml>=4.0.3,<5"; } ||
+		{ "$python" -m venv "$tools" && "$tools/bin/python" -m pip install -q playwright pytest requests werkzeug qrcode Pillow "lxml>=5.2.1" "signxml>=4.0.4,<5"; } ||
 		die "Playwright does not install."
 	web=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 	bench_command --site "$site" serve --port "$web" --noreload >"$logs/web" 2>&1 & pids+=($!)

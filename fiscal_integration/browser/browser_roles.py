@@ -93,7 +93,6 @@ class TestRoles(SiteCase):
 			("take_over", {"document": row}),
 			("cancel", {"document": row, "motive": "02"}),
 			("cancel_form", {"document": row}),
-			("send_bulk", {}),
 			("initialize_certificate", {"certificate": "x", "content": ""}),
 			("set_up_unit", {"doctype": SETTINGS, "name": SETTINGS}),
 		):
@@ -127,7 +126,6 @@ class TestRoles(SiteCase):
 		for method, arguments in (
 			("cancel", {"document": row, "motive": "02"}),
 			("take_over", {"document": row}),
-			("send_bulk", {}),
 			("ping", {"doctype": SETTINGS, "name": SETTINGS}),
 		):
 			with self.subTest(method):
@@ -148,9 +146,6 @@ class TestRoles(SiteCase):
 		self.sandbox.set_option("facturapi", cancellation="accepted")
 		self.assertEqual(self.do("manager", "cancel", document=row, motive="03").status_code, 200)
 		self.becomes("Cancelled", name, field="fiscal_cancellation")
-		# One that is issued is not sent again, whoever asks.
-		answer = self.do("manager", "send_bulk", filters=json.dumps({"name": row}))
-		self.assertEqual((answer.status_code, answer.json()["message"]["documents"]), (200, 0), answer.text)
 
 	def test_5_nobody_writes_a_fiscal_document_or_an_exchange_by_hand(self):
 		name = self.sold()

@@ -343,7 +343,7 @@ class TestOffline(AludraCase):
 		for row in rows:
 			dispatch.process(row.name)
 		with patch.object(drain, "enqueue_drain"):
-			api.send_bulk({"status": lifecycle.QUEUED, "company": self.shop.company})
+			drain.queue_bulk({"status": lifecycle.QUEUED, "company": self.shop.company})
 			frappe.db.commit()
 		drain.drain(self.shop.company)
 		self.assertEqual({self.fresh(row).status for row in rows}, {lifecycle.ISSUED})

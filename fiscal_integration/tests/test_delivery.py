@@ -8,7 +8,7 @@ from unittest.mock import patch
 import frappe
 from frappe.utils import add_to_date, get_datetime, now_datetime
 
-from fiscal_integration import circuit, connection, dispatch, drain, sample
+from fiscal_integration import circuit, connection, dispatch, drain, sample, tasks
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import ErrorClass, Failure
 from fiscal_integration.providers.base import Outcome
@@ -556,3 +556,28 @@ class TestBatch(DeliveryCase):
 		drain.drain(sample.COMPANY)
 		drain.finish_batches()
 		self.assertEqual(frappe.db.get_value(drain.BATCH, batch, "status"), "Finished")
+
+
+class TestTasks(FiscalTestCase):
+	def test_one_task_that_raises_does_not_keep_the_others(self):
+		"""Neither in the sweep of each minute nor in the hourly one, whichever it is."""
+		for entry in (tasks.sweep, tasks.alert):
+			with patch.object(tasks, "each") as each:
+				entry()
+			names = [task.__qualname__ for task in each.call_args.args]
+			for broken in range(len(names)):
+				ran = []
+
+				def task(index, broken=broken, ran=ran, names=names):
+					def run():
+						ran.append(index)
+						if index == broken:
+							raise RuntimeError("the database is gone")
+
+					run.__qualname__ = names[index]
+					return run
+
+				logged = frappe.db.count("Error Log")
+				tasks.each(*(task(index) for index in range(len(names))))
+				self.assertEqual(ran, list(range(len(names))))
+				self.assertEqual(frappe.db.count("Error Log"), logged + 1)

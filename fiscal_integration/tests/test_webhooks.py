@@ -144,6 +144,45 @@ class TestWebhooks(FiscalTestCase):
 	def test_long_bodies_are_refused_before_they_are_read(self):
 		self.assertEqual(self.receive(b"x" * (webhooks.MAX_BYTES + 1)), 413)
 
+	def test_a_long_body_in_chunks_is_refused_too(self):
+		body = b"x" * (webhooks.MAX_BYTES + 1)
+		environ = {"CONTENT_LENGTH": "", "wsgi.input_terminated": True}
+		self.assertEqual(self.receive(body, "0" * 64, **environ), 413)
+
+	def test_one_address_calls_so_often_and_no_more(self):
+		self.forget_calls()
+		with patch.object(webhooks, "CALLS", 3):
+			answers = [self.receive(b"{}", "0" * 64) for _call in range(4)]
+		self.assertEqual(answers, [401, 401, 401, 429])
+
+	def forget_calls(self):
+		frappe.cache.delete(frappe.cache.make_key(f"fiscal_webhooks|calls|{frappe.local.request_ip or ''}"))
+
+	def test_the_counter_of_refused_calls_expires(self):
+		self.receive(b"{}", "0" * 64)
+		left = frappe.cache.ttl(frappe.cache.make_key("fiscal_webhooks|refused|facturapi"))
+		self.assertTrue(0 < left <= 3600, left)
+
+	def test_ids_that_do_not_fit_are_hashed_and_stay_different(self):
+		before = frappe.db.count(webhooks.DOCTYPE)
+		for last in "ab":
+			body = json.dumps(
+				{
+					"id": "e" * 200 + last,
+					"type": "invoice.status_updated",
+					"data": {"type": "invoice", "object": {"id": "i" * 200 + last}},
+				}
+			).encode()
+			self.assertEqual([self.receive(body), self.receive(body)], [200, 200])
+		self.assertEqual(frappe.db.count(webhooks.DOCTYPE), before + 2)
+
+	def test_text_that_no_database_keeps_is_refused(self):
+		before = frappe.db.count(webhooks.DOCTYPE)
+		for hostile in (r"\ud800", r"\u0000"):
+			body = b'{"id": "%s", "type": "invoice.status_updated", "data": {"type": "invoice", "object": {"id": "x"}}}'
+			self.assertEqual(self.receive(body % hostile.encode()), 400)
+		self.assertEqual(frappe.db.count(webhooks.DOCTYPE), before)
+
 	def test_the_same_event_twice_is_one(self):
 		row, entry = self.pending()
 		self.sandbox.advance(61)
