@@ -133,7 +133,7 @@ say "The suite"
 CI=1 bench_command --site "$site" run-tests --app fiscal_integration >"$logs/unit" 2>&1
 unit=$?
 # Every traceback: unittest draws a line of = before each.
-[ "$unit" = 0 ] || { grep -qE '^={70}' "$logs/unit" && sed -n '/^={70}/,$p' "$logs/unit" || tail -60 "$logs/unit"; } | grep -v '^$'
+[ "$unit" = 0 ] || { grep -qE '^={70}' "$logs/unit" && sed -nE '/^={70}/,$p' "$logs/unit" || tail -60 "$logs/unit"; } | grep -v '^$'
 tests=$(grep -oE 'Ran [0-9]+ tests?' "$logs/unit" | grep -oE '[0-9]+' | awk '{n += $1} END {print n + 0}')
 bad=$(grep -E '^FAILED \(' "$logs/unit" | grep -oE '(failures|errors)=[0-9]+' | grep -oE '[0-9]+' | awk '{n += $1} END {print n + 0}')
 skipped=$(grep -oE 'skipped=[0-9]+' "$logs/unit" | grep -oE '[0-9]+' | awk '{n += $1} END {print n + 0}')
