@@ -49,7 +49,9 @@ def _mended(document: dict) -> dict:
 	"""The document without its defects (providers/facturapi.md#requests), and with what it says by discriminators said in JSON Schema.
 
 	Defects: `related_documents` demands a field `related` that its own properties lack; the parts of an answered
-	line are told as one object, where the official SDK's types have a list.
+	line are told as one object, where the official SDK's types have a list; the complements of an answered invoice
+	are told as those of payroll only; the events of an answered webhook are told as a text, beside an example that is
+	a list.
 	"""
 
 	# Anchors of the YAML make two places one: each gets its own here.
@@ -74,6 +76,13 @@ def _mended(document: dict) -> dict:
 	schemas = document["components"]["schemas"]
 	parts = schemas["LineItem"]["properties"]["parts"]
 	schemas["LineItem"]["properties"]["parts"] = {"type": "array", "items": parts}
+	webhook = schemas["WebhookProperties"]["properties"]
+	webhook["enabled_events"] = {"type": "array", "items": webhook["enabled_events"]}
+	for part in schemas["InvoiceProperties"].get("allOf", [schemas["InvoiceProperties"]]):
+		if "complements" in part.get("properties", {}):
+			payroll = part["properties"]["complements"]["items"]
+			payment = {"$ref": "#/components/schemas/PagoOrCustomComplementInput"}
+			part["properties"]["complements"]["items"] = {"anyOf": [payment, payroll]}
 	_resolve_discriminators(document)
 	for name in CLOSED:
 		schemas[name]["unevaluatedProperties"] = False

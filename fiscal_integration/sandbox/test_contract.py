@@ -182,6 +182,7 @@ class TestContract(unittest.TestCase):
 				("type", {"id": 5}),
 				("type", {"items": {}}),
 				("type deep within", {"items": [{"product": {"price": "x"}}]}),
+				("enum deep within", {"complements": [{"type": "x", "data": []}]}),
 				("enum", {"status": "done"}),
 				("enum", {"cancellation_status": "perhaps"}),
 				("enum", {"type": "X"}),

@@ -142,6 +142,44 @@ def related_of(data: dict) -> list[dict]:
 	]
 
 
+OPTIONAL_OF_PAYMENT = (
+	"numOperacion rfcEmisorCtaOrd nomBancoOrdExt ctaOrdenante rfcEmisorCtaBen ctaBeneficiario tipoCadPago certPago "
+	"cadPago selloPago"
+).split()
+
+
+def complements_of(data: dict, now: datetime) -> list[dict]:
+	"""Payment complements with what Facturapi fills in where it was not sent."""
+	filled = []
+	for complement in data.get("complements") or ():
+		payments = [
+			{
+				"date": iso(now),
+				"currency": "MXN",
+				"exchange": 1,
+				**dict.fromkeys(OPTIONAL_OF_PAYMENT),
+				**payment,
+				"related_documents": [
+					{
+						"currency": "MXN",
+						"exchange": 1,
+						"folio_number": 0,
+						"series": "",
+						"taxability": "02" if related["taxes"] else "01",
+						**related,
+						"taxes": [
+							{"factor": "Tasa", "withholding": False, **tax} for tax in related["taxes"]
+						],
+					}
+					for related in payment["related_documents"]
+				],
+			}
+			for payment in complement["data"]
+		]
+		filled.append({**complement, "data": payments})
+	return floats(filled)
+
+
 def entry_of(
 	data: dict, now: datetime, live: bool, series: str, folio: int, customer: dict, place: dict
 ) -> dict:
@@ -177,7 +215,7 @@ def entry_of(
 		"issuer_info": {"id": ORGANIZATION, **ISSUER, "address": {"zip": place["zip"], "country": "MEX"}},
 		"items": [],
 		"related_documents": floats(related_of(data)),
-		"complements": floats(data.get("complements") or []),
+		"complements": complements_of(data, now),
 		"received_payment_ids": [],
 		"target_invoice_ids": [],
 		"external_id": data.get("external_id"),

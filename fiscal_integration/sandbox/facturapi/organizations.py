@@ -4,7 +4,15 @@ import copy
 import re
 
 from fiscal_integration.sandbox.facturapi import seal
-from fiscal_integration.sandbox.facturapi.entries import ISSUER, ORGANIZATION, PLACE, floats, iso, new_id
+from fiscal_integration.sandbox.facturapi.entries import (
+	ISSUER,
+	ORGANIZATION,
+	PLACE,
+	floats,
+	iso,
+	new_id,
+	public,
+)
 from fiscal_integration.sandbox.facturapi.listing import DATES, PAGE, page_of
 from fiscal_integration.sandbox.facturapi.refusal import Refusal, check_fields, check_query, refuse
 from fiscal_integration.sandbox.kernel import Answer
@@ -96,21 +104,8 @@ def organization() -> dict:
 
 
 def told(entry: dict) -> dict:
-	"""An Organization as it is answered: a field without value is left out, as the OpenAPI's types want it."""
-
-	def without_none(value):
-		if isinstance(value, dict):
-			return {
-				name: without_none(each)
-				for name, each in value.items()
-				if each is not None and not name.startswith("_")
-			}
-		return value
-
-	result = without_none(entry)
-	for name in ("date", "livemode"):
-		result.pop(name, None)
-	return result
+	"""An Organization as it is answered."""
+	return {name: value for name, value in public(entry).items() if name not in ("date", "livemode")}
 
 
 class Organizations:
