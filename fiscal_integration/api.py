@@ -28,7 +28,9 @@ from fiscal_integration import (
 )
 from fiscal_integration.fiscal import lifecycle, qr
 from fiscal_integration.fiscal.panama import locations
+from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.words import translated
+from fiscal_integration.providers.base import Account
 
 MANAGE = ("System Manager", "Fiscal Manager")
 OPERATE = (*MANAGE, "Fiscal User")
@@ -425,6 +427,34 @@ def initialize_certificate(certificate: str, content: str, password: str = "") -
 def setup_status(doctype: str, name: str) -> dict:
 	"""How far the set-up at the authority has come, where the provider has cash registers."""
 	return registers.status(_record(doctype, name, "read"))
+
+
+@frappe.whitelist(methods=["POST"])
+def set_up_organization(
+	doctype: str,
+	name: str,
+	account_key: str = "",
+	account_secret: str = "",
+	company_name: str = "",
+	address: str = "",
+	postal_code: str = "",
+	city: str = "",
+	vat_id: str = "",
+) -> dict:
+	"""Make the company's organization at the provider, and then its key, with the account's credentials, which are not
+	kept. What was made before is found again."""
+	record = _record(doctype, name, "write")
+	if not account_key or not account_secret:
+		frappe.throw(_("Enter key and secret of your account at the provider."))
+	details = {
+		"name": company_name.strip(),
+		"address": address.strip(),
+		"postal_code": postal_code.strip(),
+		"city": city.strip(),
+		"vat_id": vat_id.strip(),
+	}
+	account = Account(Secret(account_key.strip()), Secret(account_secret.strip()))
+	return _told(registers.organization(record, account, details))
 
 
 @frappe.whitelist(methods=["POST"])

@@ -286,6 +286,17 @@ class ConnectionDocument(Document):
 			parameter.required for parameter in provider.parameters if parameter.key == key
 		)
 
+	def keep_made(self, secrets: dict[str, Secret]):
+		"""Keep credentials that the provider has just made, as if a person had typed them. No commit."""
+		for key, secret in secrets.items():
+			set_encrypted_password(self.doctype, self.name, secret.reveal(), _field(key))
+			if key == SECRET_KEY:
+				self.db_set("secret_key", MASK, update_modified=False)
+			for row in self.parameters:
+				if row.parameter == key:
+					row.db_set("value", MASK, update_modified=False)
+		frappe.clear_document_cache(self.doctype, self.name)
+
 	def clear_secret(self, key: str):
 		"""Forget a stored secret: the one way to remove it."""
 		remove_encrypted_password(self.doctype, self.name, _field(key))

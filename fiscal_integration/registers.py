@@ -21,7 +21,7 @@ from fiscal_integration.fiscal.austria import rksv
 from fiscal_integration.fiscal.errors import Failure
 from fiscal_integration.fiscal.words import translated
 from fiscal_integration.numbering import POINT
-from fiscal_integration.providers.base import Device
+from fiscal_integration.providers.base import Account, Device
 
 ARCHIVE = "Fiscal Archive"
 SAFE_WITHIN_DAYS = 5
@@ -33,8 +33,15 @@ def status(record) -> dict:
 	provider = record.provider_class
 	if not provider or not provider.capabilities.registers:
 		return {}
+	missing = [key for key in record.secret_keys() if not record.stored_secret(key)]
 	companies = [record.get("company")] if record.get("company") else frappe.get_all("Company", pluck="name")
 	return {
+		"organization": {
+			"offered": provider.capabilities.organizations,
+			"id": record.organization or "",
+			"credentials": not missing,
+			"details": _details(record.get("company") or (companies[0] if companies else "")),
+		},
 		"authority": record.authority_state or "",
 		"unit": record.signature_unit_state or "",
 		"ready": provider.ready_states,
@@ -44,6 +51,57 @@ def status(record) -> dict:
 			["name", "pos_profile", "register_state", "register_serial", "training", "first_receipt_state"],
 		),
 	}
+
+
+ORGANIZATION_FIELDS = ("name", "address", "postal_code", "city", "vat_id")
+
+
+def _details(company: str) -> dict:
+	"""What an organization of the company is made with, as far as ERPNext knows it."""
+	address = frappe.db.get_value(
+		"Dynamic Link", {"link_doctype": "Company", "link_name": company, "parenttype": "Address"}, "parent"
+	)
+	line, code, city = (
+		frappe.db.get_value("Address", address, ["address_line1", "pincode", "city"])
+		if address
+		else ("", "", "")
+	)
+	vat_id = frappe.db.get_value("Company", company, "tax_id") if company else ""
+	values = (company, line, code, city, vat_id)
+	return {field: value or "" for field, value in zip(ORGANIZATION_FIELDS, values, strict=True)}
+
+
+def organization(record, account: Account, details: dict) -> Device:
+	"""Bring the company's organization and its credentials at the provider one step further: make it, then make and
+	keep its key. The account's credentials are used and kept nowhere. Commits."""
+	if not record.organization:
+		missing = [field for field in ORGANIZATION_FIELDS[:-1] if not details.get(field)]
+		if missing:
+			frappe.throw(_("Name, address, postal code and city of the company have to be entered."))
+		if not record.organization_reference:
+			record.db_set("organization_reference", str(uuid.uuid4()), update_modified=False)
+			frappe.db.commit()
+		found = _call(
+			record,
+			lambda provider: provider.make_organization(account, record.organization_reference, details),
+			(account.key, account.secret),
+		)
+		if not found.failure:
+			record.db_set("organization", found.state, update_modified=False)
+			frappe.db.commit()
+		return found
+	made = _call(
+		record,
+		lambda provider: provider.make_credentials(
+			account, record.organization, record.organization_reference
+		),
+		(account.key, account.secret),
+	)
+	if isinstance(made, Device):
+		return made
+	record.keep_made(made.secrets)
+	frappe.db.commit()
+	return Device(record.organization, message=translated(made.message, _))
 
 
 def authority(record, credentials: dict | None = None) -> Device:
@@ -353,12 +411,15 @@ def _record(company: str):
 	return record
 
 
-def _call(record, action):
-	"""What `action` makes of the provider; a Device with its failure when there is one. Records the exchanges."""
+def _call(record, action, secrets=()):
+	"""What `action` makes of the provider; a Device with its failure when there is one. Records the exchanges, without
+	`secrets` and those that the answer holds."""
 	found = record.connection()
 	recorder = audit.Recorder(found.provider, found.secrets, record.name)
+	recorder.secrets += secrets
 	provider = connection.open_provider(found, recorder)
 	answer = action(provider)
+	recorder.secrets += getattr(answer, "secrets", {}).values()
 	recorder.keep()
 	failure = answer if isinstance(answer, Failure) else getattr(answer, "failure", None)
 	if failure:

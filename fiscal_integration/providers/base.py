@@ -57,6 +57,7 @@ class Capabilities:
 	looked up; `supply`: documents are bought in advance, and run out; `signs`: documents are built and signed
 	here with the company's certificate, so that they have their legal id before they are sent; `registers`: each
 	till is a cash register of its own at the provider; `acknowledges`: there is a receipt of a cancellation;
+	`organizations`: each company's organization and credentials can be made with an account above them;
 	`payments`: payments of what was sold on credit have documents of their own; `substitutes`: a document can name
 	the one whose place it takes."""
 
@@ -70,6 +71,7 @@ class Capabilities:
 	supply: bool = False
 	signs: bool = False
 	registers: bool = False
+	organizations: bool = False
 	acknowledges: bool = False
 	payments: bool = False
 	substitutes: bool = False
@@ -215,6 +217,26 @@ class Device:
 
 	state: str = ""
 	serial: str = ""
+	message: str = ""
+	failure: Failure | None = None
+
+
+@dataclass(frozen=True)
+class Account:
+	"""The credentials of the provider's customer, who may make organizations and keys. Never kept."""
+
+	key: Secret
+	secret: Secret
+
+
+@dataclass(frozen=True)
+class Credentials:
+	"""Credentials that a provider has just made, by parameter; or why there are none.
+
+	`message`: what a person should know of it besides.
+	"""
+
+	secrets: dict[str, Secret] = field(default_factory=dict)
 	message: str = ""
 	failure: Failure | None = None
 
@@ -439,6 +461,17 @@ class Provider:
 	def acknowledgement(self, held: Held) -> Download:
 		"""The authority's receipt of a cancellation (XML)."""
 		return self._unsupported("a cancellation receipt")
+
+	def make_organization(self, account: Account, reference: str, details: dict) -> Device:
+		"""The organization of our `reference`, made where there is none yet; its id is the state.
+
+		`details`: name, address, postal_code, city, country (alpha-2), vat_id of the company.
+		"""
+		return Device(failure=self._unsupported("an organization").failure)
+
+	def make_credentials(self, account: Account, organization: str, reference: str) -> Credentials:
+		"""New credentials of that organization, by parameter."""
+		return Credentials(failure=self._unsupported("an organization").failure)
 
 	def authority(self, credentials: dict | None) -> Device:
 		"""Enter the taxpayer's credentials at the authority, or look whether that was done (None)."""

@@ -14,13 +14,16 @@ from fiscal_integration.fiscal.austria import rates, rksv
 from fiscal_integration.fiscal.errors import ErrorClass, Failure, Problem
 from fiscal_integration.fiscal.invoice import DocumentKind, Invoice, PaymentKind, TaxCategory
 from fiscal_integration.fiscal.money import CENT, ZERO, plain, quantize
+from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus
 from fiscal_integration.fiscal.words import say
 from fiscal_integration.providers.base import (
 	PRODUCTION,
 	SECRET_KEY,
 	TEST,
+	Account,
 	Capabilities,
+	Credentials,
 	Device,
 	Lookup,
 	Outcome,
@@ -32,6 +35,10 @@ from fiscal_integration.providers.base import (
 from fiscal_integration.providers.http import Response
 
 URL = "https://rksv.fiskaly.com/api/v1"
+MANAGEMENT_URL = "https://dashboard.fiskaly.com/api/v0"
+COUNTRY = "AUT"
+KEY_NAME = "erp-{0}-{1}"
+PAGE = 100
 ENVIRONMENTS = {"TEST": TEST, "LIVE": PRODUCTION}
 ZONE = ZoneInfo("Europe/Vienna")
 STANDARD_V1, RAW = "standard_v1", "raw"
@@ -58,6 +65,7 @@ RENEW_SECONDS = 60
 TOKEN = "fiskaly"
 WAIT_FOR_FON = 300.0
 ABSENT = "not_found"
+UNREADABLE = "The answer of fiskaly could not be read. Press the step again."
 
 
 class Fiskaly(Provider):
@@ -68,7 +76,9 @@ class Fiskaly(Provider):
 	countries = frozenset(("AT",))
 	# One address; the key decides between TEST and LIVE, and every answer says which it was.
 	urls = {TEST: URL, PRODUCTION: URL}
-	capabilities = Capabilities(ordered=True, registers=True, max_concurrent=4, absence_grace=30)
+	capabilities = Capabilities(
+		ordered=True, registers=True, organizations=True, max_concurrent=4, absence_grace=30
+	)
 	correlation_header = "x-request-id"
 	ready_states = {
 		"authority": "AUTHENTICATED",
@@ -96,6 +106,10 @@ class Fiskaly(Provider):
 		),
 	)
 
+	def __init__(self, *arguments, **options):
+		super().__init__(*arguments, **options)
+		self._account: tuple[str, str] | None = None
+
 	# -- settings ----------------------------------------------------------------------------------------
 
 	def ping(self):
@@ -110,6 +124,127 @@ class Fiskaly(Provider):
 			"Connection successful",
 			(("FinanzOnline", str(fon.get("authentication_status") or "UNAUTHENTICATED")),),
 		)
+
+	# -- organization and key, by the Management API -------------------------------------------------------
+
+	def make_organization(self, account, reference, details):
+		found = self._manage(account, "GET", "/organizations", pages=True)
+		if isinstance(found, Failure):
+			return Device(failure=found)
+		ours = next(
+			(entry for entry in found if (entry.get("metadata") or {}).get("reference") == reference), None
+		)
+		if ours is None:
+			above = self._account_token(account)
+			if isinstance(above, Failure):
+				return Device(failure=above)
+			body = {
+				"name": details["name"][:100],
+				"address_line1": details["address"],
+				"zip": details["postal_code"],
+				"town": details["city"],
+				"country_code": COUNTRY,
+				"managed_by_organization_id": above[1],
+				"metadata": {"reference": reference},
+			}
+			if details.get("vat_id"):
+				body["vat_id"] = details["vat_id"]
+			ours = self._manage(account, "POST", "/organizations", body)
+			if isinstance(ours, Failure):
+				return Device(failure=ours)
+		name = str(ours.get("_id") or "")
+		if not name:
+			return Device(failure=Failure(ErrorClass.TRANSIENT, UNREADABLE, "unreadable"))
+		wanted = next(key for key, value in ENVIRONMENTS.items() if value == self.connection.environment)
+		if wanted not in (ours.get("_envs") or []):
+			enabled = self._manage(account, "POST", f"/organizations/{name}/enable-env", {"env": wanted})
+			if isinstance(enabled, Failure):
+				return Device(failure=enabled)
+		return Device(name)
+
+	def make_credentials(self, account, organization, reference):
+		path = f"/organizations/{organization}/api-keys"
+		found = self._manage(account, "GET", path, pages=True)
+		if isinstance(found, Failure):
+			return Credentials(failure=found)
+		stem = KEY_NAME.format(reference[:8], "")
+		lost = sorted(
+			str(entry.get("name"))
+			for entry in found
+			if str(entry.get("name") or "").startswith(stem) and entry.get("status") != "disabled"
+		)
+		number = sum(str(entry.get("name") or "").startswith(stem) for entry in found) + 1
+		made = self._manage(account, "POST", path, {"name": f"{stem}{number}", "status": "enabled"})
+		if isinstance(made, Failure):
+			return Credentials(failure=made)
+		key, secret = str(made.get("key") or ""), str(made.get("secret") or "")
+		if not key or not secret:
+			return Credentials(failure=Failure(ErrorClass.TRANSIENT, UNREADABLE, "unreadable"))
+		message = (
+			say("Disable these keys in fiskaly's Dashboard, nobody has their secrets: {0}.", ", ".join(lost))
+			if lost
+			else ""
+		)
+		return Credentials({"api_key": Secret(key), SECRET_KEY: Secret(secret)}, message)
+
+	@property
+	def _management_url(self) -> str:
+		"""fiskaly's own; of any other server, such as the sandbox, beside the API that signs."""
+		if self.connection.server_url == URL:
+			return MANAGEMENT_URL
+		return f"{self.connection.server_url.rsplit('/', 1)[0]}/v0"
+
+	def _account_token(self, account: Account) -> tuple[str, str] | Failure:
+		"""An access token of the account, and the id of its organization. Kept nowhere but here."""
+		if self._account is None:
+			answer = self.call(
+				"token",
+				"POST",
+				f"{self._management_url}/auth",
+				headers={"Content-Type": "application/json"},
+				body=json.dumps({"api_key": account.key.reveal(), "api_secret": account.secret.reveal()}),
+			)
+			if isinstance(answer, Failure):
+				return answer
+			found = answer.json() or {}
+			claims = found.get("access_token_claims") or {}
+			if answer.status != 200 or not found.get("access_token") or not claims.get("organization_id"):
+				return failure_of(answer, issuing=False)
+			wrong = self._other_environment({"_env": claims.get("env")})
+			if wrong:
+				return wrong
+			self._account = (str(found["access_token"]), str(claims["organization_id"]))
+		return self._account
+
+	def _manage(
+		self, account: Account, method: str, path: str, body: dict | None = None, pages: bool = False
+	) -> dict | list[dict] | Failure:
+		"""An answer of the Management API; with `pages` all entries of a list."""
+		token = self._account_token(account)
+		if isinstance(token, Failure):
+			return token
+		headers = {"Authorization": f"Bearer {token[0]}", "Content-Type": "application/json"}
+		entries: list[dict] = []
+		while True:
+			query = f"?limit={PAGE}&offset={len(entries)}" if pages else ""
+			answer = self.call(
+				"setup",
+				method,
+				f"{self._management_url}{path}{query}",
+				headers=headers,
+				body=json.dumps(body) if body is not None else "",
+			)
+			if isinstance(answer, Failure):
+				return answer
+			found = answer.json()
+			if not 200 <= answer.status < 300 or found is None:
+				return failure_of(answer, issuing=False)
+			if not pages:
+				return found
+			page = found.get("data") or []
+			entries += page
+			if len(page) < PAGE:
+				return entries
 
 	# -- set-up ------------------------------------------------------------------------------------------
 

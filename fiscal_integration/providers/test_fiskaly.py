@@ -7,6 +7,7 @@ import uuid
 from dataclasses import replace
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from typing import ClassVar
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -26,7 +27,7 @@ from fiscal_integration.fiscal.invoice import (
 from fiscal_integration.fiscal.money import quantize
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.remote import differences
-from fiscal_integration.providers.base import PRODUCTION, TEST, Connection
+from fiscal_integration.providers.base import PRODUCTION, TEST, Account, Connection
 from fiscal_integration.providers.fiskaly import RAW_FIELDS, Fiskaly, by_rate, cash_part, payments, share
 from fiscal_integration.providers.http import HttpClient
 from fiscal_integration.sandbox import Sandbox
@@ -336,6 +337,54 @@ class TestEnvironment(Case):
 		provider.ping()
 		kept = provider.tokens.kept["fiskaly"]
 		self.assertTrue(kept[0])
+
+
+class TestManagement(Case):
+	DETAILS: ClassVar = {
+		"name": "Café",
+		"address": "Ring 1",
+		"postal_code": "1010",
+		"city": "Wien",
+		"vat_id": "",
+	}
+
+	def account(self, live=False):
+		return Account(*(Secret(part) for part in self.emulator.account(live)))
+
+	def make(self, reference, **details):
+		return self.provider().make_organization(self.account(), reference, {**self.DETAILS, **details})
+
+	def test_its_own_organization_is_found_among_many(self):
+		made = [self.make(f"reference-{number}").state for number in range(205)]
+		self.assertEqual(len(set(made)), 205)
+		self.assertEqual(self.make("reference-3").state, made[3])
+		self.assertEqual(self.make("reference-204").state, made[204])
+		self.assertEqual(len(self.emulator.organizations), 205)
+
+	def test_the_new_credentials_sign_in_the_environment_of_the_account(self):
+		for live in (False, True):
+			provider = self.provider(live)
+			organization = provider.make_organization(
+				self.account(live), f"reference-{live}", self.DETAILS
+			).state
+			made = provider.make_credentials(self.account(live), organization, f"reference-{live}")
+			connection = replace(provider.connection, secrets=made.secrets)
+			self.assertTrue(Fiskaly(connection, HttpClient(self.exchanges.append)).ping().ok)
+
+	def test_an_organization_without_its_environment_gets_it(self):
+		organization = self.make("reference").state
+		self.emulator.organizations[organization]["_envs"].clear()
+		self.assertEqual(self.make("reference").state, organization)
+		self.assertEqual(self.emulator.organizations[organization]["_envs"], ["TEST"])
+
+	def test_what_fiskaly_refuses_is_told(self):
+		refused = self.make("reference", name="X")
+		self.assertEqual(refused.failure.error_class, ErrorClass.REJECTED)
+		self.assertIn("body.name", refused.failure.message)
+
+	def test_fiskalys_own_address(self):
+		connection = Connection("fiskaly", TEST, "https://rksv.fiskaly.com/api/v1")
+		self.assertEqual(Fiskaly(connection, None)._management_url, "https://dashboard.fiskaly.com/api/v0")
 
 
 class TestSetUpRules(Case):

@@ -62,6 +62,8 @@ REGISTER_MOVES = {
 	("INITIALIZED", "DEFECTIVE"),
 	("OUTAGE", "DEFECTIVE"),
 }
+ACCOUNT = "00000000-0000-4000-8000-00000000000a"
+"""The organization of the account, above the managed ones."""
 ENDED = ("DECOMMISSIONED", "DEFECTIVE")
 
 
@@ -107,10 +109,18 @@ class FiskalyEmulator(Emulator):
 	def api_key(self, live=False):
 		return "live_sandbox_at_key" if live else "test_sandbox_at_key"
 
+	def account(self, live=False) -> tuple[str, str]:
+		"""Key and secret of the account above the managed organizations."""
+		name = "live" if live else "test"
+		return f"{name}_sandbox_account_key", f"fiskaly-{name}-account-secret-sandbox"
+
 	def parameters(self, live=False):
 		return {"api_key": self.api_key(live)}
 
 	def clear(self):
+		self.organizations: dict[str, dict] = {}
+		self.keys: dict[str, list[dict]] = {}
+		self.account_tokens: dict[str, tuple[datetime, bool]] = {}
 		self.fon: dict | None = None
 		self.units: dict[str, dict] = {}
 		self.registers: dict[str, dict] = {}
@@ -142,6 +152,8 @@ class FiskalyEmulator(Emulator):
 
 	def operation(self, method, path):
 		parts = path.strip("/").split("/")[2:]
+		if path.strip("/").split("/")[1:2] == ["v0"]:
+			return {"auth": "account", "api-keys": "key"}.get(parts[-1], "organization")
 		if parts[:1] == ["auth"]:
 			return "token"
 		if parts[:1] == ["fon"]:
@@ -187,6 +199,8 @@ class FiskalyEmulator(Emulator):
 			with self.lock:
 				if data is None or not isinstance(data, dict):
 					raise Refusal(400, "E_FAILED_SCHEMA_VALIDATION", "body should be object")
+				if operation in ("account", "organization", "key"):
+					return self._management(method, parts, data, query, headers)
 				if operation == "token":
 					return self._authenticate(data)
 				live = self._who(headers)
@@ -204,29 +218,143 @@ class FiskalyEmulator(Emulator):
 		except Refusal as refusal:
 			return refusal.answer
 
-	def _authenticate(self, data):
+	# -- the Management API ------------------------------------------------------------------------------
+
+	def _management(self, method, parts, data, query, headers):
+		if method == "POST" and parts == ["auth"]:
+			return self._account_login(data)
+		given = {name.lower(): value for name, value in headers.items()}.get("authorization", "")
+		until, live = self.account_tokens.get(given.removeprefix("Bearer "), (None, False))
+		if until is None or until <= self.clock.now():
+			raise Refusal(401, "E_UNAUTHORIZED", "The access token is invalid or expired")
+		if parts == ["organizations"]:
+			if method == "GET":
+				return self._page(list(self.organizations.values()), query)
+			if method == "POST":
+				return self._make_organization(data)
+		organization = self.organizations.get(parts[1]) if len(parts) == 3 else None
+		if not organization:
+			raise Refusal(404, "E_NOT_FOUND", "no such organization")
+		if method == "POST" and parts[2] == "enable-env":
+			if data.get("env") not in ("TEST", "LIVE"):
+				raise Refusal(400, "E_FAILED_SCHEMA_VALIDATION", "body.env should be TEST or LIVE")
+			if data["env"] not in organization["_envs"]:
+				organization["_envs"].append(data["env"])
+			return Answer(200, organization)
+		if parts[2] == "api-keys":
+			keys = self.keys[organization["_id"]]
+			if method == "GET":
+				return self._page(
+					[{name: key[name] for name in key if name != "secret"} for key in keys], query
+				)
+			if method == "POST":
+				return self._make_key(organization, keys, data, live)
+		raise Refusal(404, "E_NOT_FOUND", "no such route")
+
+	def _account_login(self, data):
 		for live in (False, True):
-			if (data.get("api_key"), data.get("api_secret")) == (self.api_key(live), self.secret_key(live)):
+			if (data.get("api_key"), data.get("api_secret")) == self.account(live):
 				token = secrets.token_urlsafe(32)
-				seconds = float(self.options.get("token_seconds", 86400))
-				self.tokens[token] = (self.clock.now() + timedelta(seconds=seconds), live)
+				self.account_tokens[token] = (self.clock.now() + timedelta(days=1), live)
+				claims = {"env": "LIVE" if live else "TEST", "organization_id": ACCOUNT}
 				return Answer(
 					200,
-					{
-						"access_token": token,
-						"access_token_claims": {
-							"env": "LIVE" if live else "TEST",
-							"organization_id": "00000000-0000-4000-8000-000000000000",
-						},
-						"access_token_expires_in": int(seconds),
-						"access_token_expires_at": int(self.clock.now().timestamp() + seconds),
-						"refresh_token": secrets.token_urlsafe(32),
-						"refresh_token_expires_in": int(2 * seconds),
-						"_env": "LIVE" if live else "TEST",
-						"_version": VERSION,
-					},
+					{"access_token": token, "access_token_claims": claims, "access_token_expires_in": 86400},
 				)
 		raise Refusal(401, "E_UNAUTHORIZED", "Invalid API key or secret")
+
+	@staticmethod
+	def _page(entries, query):
+		offset, limit = int((query.get("offset") or ["0"])[0]), int((query.get("limit") or ["100"])[0])
+		return Answer(200, {"data": entries[offset : offset + limit], "count": len(entries)})
+
+	def _make_organization(self, data):
+		required = ("name", "address_line1", "zip", "town", "country_code", "managed_by_organization_id")
+		optional = (
+			"display_name",
+			"vat_id",
+			"tax_number",
+			"economy_id",
+			"state",
+			"address_line2",
+			"metadata",
+		)
+		for name in required:
+			if not isinstance(data.get(name), str) or not data[name]:
+				raise Refusal(
+					400, "E_FAILED_SCHEMA_VALIDATION", f"body should have required property '{name}'"
+				)
+		if unknown := sorted(set(data) - {*required, *optional}):
+			raise Refusal(
+				400, "E_FAILED_SCHEMA_VALIDATION", f"body should not have additional properties: {unknown[0]}"
+			)
+		if len(data["name"]) < 3 or not re.fullmatch("[A-Z]{3}", data["country_code"]):
+			raise Refusal(400, "E_FAILED_SCHEMA_VALIDATION", "body.name or body.country_code is wrong")
+		if data["managed_by_organization_id"] != ACCOUNT:
+			raise Refusal(403, "E_ACCESS_DENIED", "not your organization")
+		name = str(uuid.uuid4())
+		self.organizations[name] = {"_id": name, "_type": "ORGANIZATION", "_envs": [], **data}
+		self.keys[name] = []
+		return Answer(200, self.organizations[name])
+
+	def _make_key(self, organization, keys, data, live):
+		env = "LIVE" if live else "TEST"
+		if not re.fullmatch(r"[a-z0-9\-]{3,30}", str(data.get("name") or "")):
+			raise Refusal(400, "E_FAILED_SCHEMA_VALIDATION", 'body.name should match "^[a-z0-9\\-]{3,30}$"')
+		if data.get("status") not in ("enabled", "disabled"):
+			raise Refusal(400, "E_FAILED_SCHEMA_VALIDATION", "body.status should be enabled or disabled")
+		if env not in organization["_envs"]:
+			raise Refusal(400, "E_ENV_NOT_ENABLED", f"{env} is not enabled for the organization")
+		if any(key["name"] == data["name"] for key in keys):
+			raise Refusal(409, "E_CONFLICT", "there is a key of this name")
+		key = {
+			"_id": str(uuid.uuid4()),
+			"_type": "API_KEY",
+			"_env": env,
+			"name": data["name"],
+			"status": data["status"],
+			"key": f"{env.lower()}_{secrets.token_hex(12)}",
+			"secret": secrets.token_urlsafe(32),
+		}
+		keys.append(key)
+		# The secret is told this once.
+		return Answer(200, key)
+
+	def _known(self, data) -> bool | None:
+		"""Whether the credentials are LIVE's; None where nobody has them."""
+		given = (data.get("api_key"), data.get("api_secret"))
+		for live in (False, True):
+			if given == (self.api_key(live), self.secret_key(live)):
+				return live
+		for keys in self.keys.values():
+			for key in keys:
+				if given == (key["key"], key["secret"]) and key["status"] == "enabled":
+					return key["_env"] == "LIVE"
+		return None
+
+	def _authenticate(self, data):
+		live = self._known(data)
+		if live is None:
+			raise Refusal(401, "E_UNAUTHORIZED", "Invalid API key or secret")
+		token = secrets.token_urlsafe(32)
+		seconds = float(self.options.get("token_seconds", 86400))
+		self.tokens[token] = (self.clock.now() + timedelta(seconds=seconds), live)
+		return Answer(
+			200,
+			{
+				"access_token": token,
+				"access_token_claims": {
+					"env": "LIVE" if live else "TEST",
+					"organization_id": "00000000-0000-4000-8000-000000000000",
+				},
+				"access_token_expires_in": int(seconds),
+				"access_token_expires_at": int(self.clock.now().timestamp() + seconds),
+				"refresh_token": secrets.token_urlsafe(32),
+				"refresh_token_expires_in": int(2 * seconds),
+				"_env": "LIVE" if live else "TEST",
+				"_version": VERSION,
+			},
+		)
 
 	def _who(self, headers) -> bool:
 		given = {name.lower(): value for name, value in headers.items()}.get("authorization", "")

@@ -3,6 +3,7 @@
 import json
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import ClassVar
 from unittest.mock import patch
 
 import frappe
@@ -445,3 +446,113 @@ class TestArchive(AustriaCase):
 		told = api.export_archive(self.till.name, "2026-01-01", "2030-01-01")
 		self.assertEqual((told["safe"], told["url"][:9]), (True, "/private/"))
 		self.assertIn("2 receipts, 2 signatures checked. No fault was found.", told["result"])
+
+
+class TestOrganization(AustriaCase):
+	"""Seed 002's first steps from Desk: a managed organization and its API key, with the account's own key."""
+
+	DETAILS: ClassVar = {
+		"company_name": "Kaffeehaus am Ring",
+		"address": "Ring 1",
+		"postal_code": "1010",
+		"city": "Wien",
+		"vat_id": "ATU12345678",
+	}
+
+	def setUp(self):
+		super().setUp()
+		self.account = frappe.get_doc(connection.ACCOUNT, self.shop.company)
+		for key in self.account.secret_keys():
+			self.account.clear_secret(key)
+		self.account.db_set({"organization": None, "organization_reference": None, "enabled": 0})
+		frappe.db.commit()
+		self.addCleanup(self.connect_account)
+		self.key, self.secret = self.emulator.account()
+
+	def step(self, **values):
+		given = {"account_key": self.key, "account_secret": self.secret, **self.DETAILS, **values}
+		return api.set_up_organization(**self.record(), **given)
+
+	def test_organization_then_key_then_the_rest_of_the_set_up(self):
+		status = api.setup_status(**self.record())["organization"]
+		self.assertEqual((status["offered"], status["id"], status["credentials"]), (True, "", False))
+		made = self.step()
+		self.assertTrue(made["ok"], made["message"])
+		(organization,) = self.emulator.organizations.values()
+		self.assertEqual(organization["_id"], made["state"])
+		self.assertEqual((organization["_envs"], organization["country_code"]), (["TEST"], "AUT"))
+		made = self.step()
+		self.assertEqual((made["ok"], made["message"]), (True, ""))
+		status = api.setup_status(**self.record())["organization"]
+		self.assertEqual((status["id"], status["credentials"]), (organization["_id"], True))
+		(key,) = self.emulator.keys[organization["_id"]]
+		account = frappe.get_doc(connection.ACCOUNT, self.shop.company)
+		self.assertEqual(account.stored_secret(), key["secret"])
+		self.assertEqual(account.stored_secret("api_key"), key["key"])
+		account.enabled = 1
+		account.save()
+		frappe.db.commit()
+		self.set_up()
+		self.issue()
+
+	def test_neither_the_accounts_nor_the_new_secrets_are_in_any_record(self):
+		frappe.db.delete("Integration Request", {"fiscal_provider": "fiskaly"})
+		frappe.db.delete("Error Log")
+		self.step()
+		self.sandbox.fault("fiskaly", "status", operation="key", status=500)
+		self.assertFalse(self.step()["ok"])
+		self.step()
+		(key,) = self.emulator.keys[next(iter(self.emulator.organizations))]
+		held = [
+			*frappe.get_all(
+				"Integration Request",
+				{"fiscal_provider": "fiskaly"},
+				["url", "request_headers", "data", "output", "error"],
+			),
+			*frappe.get_all("Error Log", fields=["method", "error"]),
+			*frappe.get_all("Version", {"docname": self.shop.company}, ["data"]),
+			frappe.get_doc(connection.ACCOUNT, self.shop.company).as_dict(),
+			*frappe.get_all("Fiscal Provider Parameter", fields=["value"]),
+		]
+		text = str(held)
+		self.assertIn("api-keys", text, "the exchanges are there")
+		for secret in (self.key, self.secret, key["key"], key["secret"], *self.emulator.account_tokens):
+			self.assertNotIn(secret, text)
+
+	def test_each_step_goes_on_after_a_failure_and_makes_nothing_twice(self):
+		for fault in ("lost_before_commit", "status", "lost_after_commit", "malformed"):
+			self.sandbox.fault("fiskaly", fault, operation="organization", match="address_line1")
+			answer = self.step()
+			self.assertFalse(answer["ok"], fault)
+			self.assertTrue(answer["message"])
+			self.assertFalse(frappe.db.get_value(connection.ACCOUNT, self.shop.company, "organization"))
+			if fault == "lost_after_commit":
+				break
+		self.assertTrue(self.step()["ok"])
+		self.assertEqual(len(self.emulator.organizations), 1, "found by our reference")
+		organization = next(iter(self.emulator.organizations))
+		self.sandbox.fault("fiskaly", "lost_after_commit", operation="key", match="enabled")
+		self.assertFalse(self.step()["ok"])
+		made = self.step()
+		self.assertTrue(made["ok"])
+		# A secret is told once: a new key is made, and the lost one named.
+		lost, key = self.emulator.keys[organization]
+		self.assertIn(lost["name"], made["message"])
+		self.assertNotEqual(lost["name"], key["name"])
+		self.assertEqual(frappe.get_doc(connection.ACCOUNT, self.shop.company).stored_secret(), key["secret"])
+
+	def test_what_is_wrong_is_told(self):
+		for values, words in (
+			({"account_secret": "wrong"}, "does not accept the credentials"),
+			(
+				dict(zip(("account_key", "account_secret"), self.emulator.account(live=True), strict=True)),
+				"belongs to",
+			),
+		):
+			answer = self.step(**values)
+			self.assertFalse(answer["ok"])
+			self.assertIn(words, answer["message"])
+		for values in ({"account_key": ""}, {"city": ""}):
+			with self.assertRaises(frappe.ValidationError):
+				self.step(**values)
+		self.assertEqual(self.emulator.organizations, {})

@@ -60,8 +60,20 @@ Object.assign(fiscal_integration.connection, {
 				till.name
 			)
 		);
+		const above = setup.organization;
 		const wrapper = frm.fields_dict.setup_html.$wrapper.html(
 			[
+				above.offered && (above.id || !above.credentials)
+					? step(
+							"organization",
+							__("0. Organization and key"),
+							__(
+								"Optional: with the key of your own account at the provider, the company's organization is made there, and then its key, which is stored here. Who has a key enters it above."
+							),
+							above.id && above.credentials ? "READY" : above.id ? "ORGANIZATION" : "",
+							"READY"
+					  )
+					: "",
 				step(
 					"authority",
 					__("1. FinanzOnline"),
@@ -106,10 +118,48 @@ Object.assign(fiscal_integration.connection, {
 					message: frappe.utils.escape_html(answer.message.message),
 				});
 			}
+			if (answer.message.ok && answer.message.message) {
+				frappe.msgprint(frappe.utils.escape_html(answer.message.message));
+			}
+			if (key === "organization") await frm.reload_doc();
 			await this.show_setup(frm);
 		};
 		const record = { doctype: frm.doctype, name: frm.docname };
 		if (key === "till") return go("set_up_till", { till: name });
+		if (key === "organization") {
+			const { id, credentials, details } = setup.organization;
+			if (id && credentials) return this.show_setup(frm);
+			const account = [
+				{ fieldname: "account_key", fieldtype: "Data", label: __("API Key of Your Account"), reqd: 1 },
+				{
+					fieldname: "account_secret",
+					fieldtype: "Password",
+					label: __("API Secret of Your Account"),
+					reqd: 1,
+					no_strength: 1,
+					description: __("Used for this step only, and not kept."),
+				},
+			];
+			const field = (fieldname, label, value, reqd) => ({
+				fieldname,
+				fieldtype: "Data",
+				label,
+				default: value,
+				reqd,
+			});
+			const company = [
+				field("company_name", __("Company"), details.name, 1),
+				field("address", __("Address"), details.address, 1),
+				field("postal_code", __("Postal Code"), details.postal_code, 1),
+				field("city", __("City"), details.city, 1),
+				field("vat_id", __("VAT ID"), details.vat_id, 0),
+			];
+			return frappe.prompt(
+				id ? account : [...account, ...company],
+				(values) => go("set_up_organization", { ...record, ...values }),
+				id ? __("Make the Key") : __("Make the Organization")
+			);
+		}
 		if (key === "unit") {
 			if (setup.unit) return go("set_up_unit", record);
 			return frappe.prompt(
