@@ -89,7 +89,11 @@ def endings():
 			yield record, label, getdate(day), name
 	for row in frappe.get_all(certificates.DOCTYPE, {"status": certificates.ACTIVE}, pluck="name"):
 		certificate = frappe.get_doc(certificates.DOCTYPE, row)
-		yield certificate, "Certificate", getdate(certificate.valid_until), certificate.company
+		point = certificate.point_of_sale and frappe.db.get_value(
+			"Fiscal Point of Sale", certificate.point_of_sale, "pos_profile"
+		)
+		whose = f"{certificate.company}, {point}" if point else certificate.company
+		yield certificate, "Certificate", getdate(certificate.valid_until), whose
 
 
 def _tell_expiry(record, label: str, day, name: str):

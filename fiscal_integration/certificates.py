@@ -1,5 +1,7 @@
 """The certificates that sign for companies: stored encrypted, initialized, renewed, and lent to providers.
 
+A Fiscal Point of Sale may have one of its own; all others sign with the company's.
+
 File and password are kept in Frappe's encrypted store under the Fiscal Certificate; those of a superseded one are
 forgotten, and its facts stay.
 """
@@ -48,7 +50,8 @@ def initialize(name: str, content: str, password: str) -> dict:
 		frappe.db.commit()
 		return {"ok": False, "code": getattr(error, "code", "corrupt"), "message": message, "name": name}
 	if row.status == ACTIVE:
-		row = frappe.get_doc({"doctype": DOCTYPE, "company": row.company}).insert(ignore_permissions=True)
+		successor = {"doctype": DOCTYPE, "company": row.company, "point_of_sale": row.point_of_sale}
+		row = frappe.get_doc(successor).insert(ignore_permissions=True)
 	facts = signer.facts
 	row.update(
 		{
@@ -70,7 +73,7 @@ def initialize(name: str, content: str, password: str) -> dict:
 	set_encrypted_password(DOCTYPE, row.name, base64.b64encode(raw).decode(), FILE)
 	set_encrypted_password(DOCTYPE, row.name, password or "", PASSWORD)
 	for other in frappe.get_all(
-		DOCTYPE, {"company": row.company, "status": ACTIVE, "name": ("!=", row.name)}, pluck="name"
+		DOCTYPE, {**_of(row.company, row.point_of_sale), "name": ("!=", row.name)}, pluck="name"
 	):
 		_supersede(other, row.name, now)
 	frappe.db.commit()
@@ -85,21 +88,31 @@ def _supersede(name: str, successor: str, now):
 		remove_encrypted_password(DOCTYPE, name, field)
 
 
-def active(company: str):
-	"""The active certificate's row of a company, or None."""
-	found = frappe.get_all(
-		DOCTYPE,
-		{"company": company, "status": ACTIVE},
-		["name", "valid_until", "initialized_at", "company"],
-		order_by="initialized_at desc",
-		limit=1,
-	)
-	return found[0] if found else None
+def _of(company: str, point: str | None) -> dict:
+	"""The filters of the active certificates of exactly this point, or of the company."""
+	return {"company": company, "status": ACTIVE, "point_of_sale": point or ("is", "not set")}
 
 
-def signer(company: str) -> Signer | None:
-	"""The company's signer, also when it has ended; None where none is initialized or it cannot be opened."""
-	row = active(company)
+def active(company: str, point: str | None = None):
+	"""The row of the active certificate that signs at this Fiscal Point of Sale: its own, else the company's; None
+	where neither has one."""
+	for own in dict.fromkeys((point or None, None)):
+		found = frappe.get_all(
+			DOCTYPE,
+			_of(company, own),
+			["name", "valid_until", "initialized_at", "company"],
+			order_by="initialized_at desc",
+			limit=1,
+		)
+		if found:
+			return found[0]
+	return None
+
+
+def signer(company: str, point: str | None = None) -> Signer | None:
+	"""Who signs for a company at this Fiscal Point of Sale (see `active`), also when the certificate has ended; None
+	where none is initialized or it cannot be opened."""
+	row = active(company, point)
 	if not row:
 		return None
 	key = (frappe.local.site, row.name, str(row.initialized_at))

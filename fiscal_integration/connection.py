@@ -6,6 +6,7 @@ their secrets are stored.
 
 import hashlib
 from contextlib import suppress
+from dataclasses import replace
 
 import frappe
 from cryptography.fernet import Fernet
@@ -83,6 +84,13 @@ def for_company(company: str, secrets: bool = True) -> Connection | None:
 	"""
 	record = record_for(company)
 	return record.connection(secrets, company) if record else None
+
+
+def at(found: Connection, point: str | None) -> Connection:
+	"""`found` as it signs at this Fiscal Point of Sale, which may have a certificate of its own."""
+	if not point or not providers()[found.provider].capabilities.signs:
+		return found
+	return replace(found, signer=certificates.signer(found.company, point))
 
 
 def open_provider(connection: Connection, recorder) -> Provider:

@@ -489,7 +489,7 @@ def _freeze(row, invoice, found, now) -> bool:
 		row.move_to(lifecycle.WITHDRAWN)
 		row.error_message = _("No document is needed: what it pays was not issued as a sale on credit.")
 		return False
-	provider = connection.providers()[found.provider](found, None)
+	provider = connection.providers()[found.provider](connection.at(found, numbering.point_of(invoice)), None)
 	moment = now.replace(tzinfo=ZoneInfo(get_system_timezone()))
 	if obstacle := provider.obstacle(moment):
 		return _put_off(row, now, translated(obstacle, _))

@@ -30,7 +30,11 @@ def offered(row) -> list[str]:
 	provider = connection.providers().get(row.provider)
 	if not provider:
 		return []
-	found = [kind for kind in ("pdf", "xml") if getattr(provider.capabilities, kind)]
+	settings = connection.for_company(row.company, secrets=False)
+	if settings and settings.provider == row.provider:
+		found = provider(settings, None).files()
+	else:
+		found = [kind for kind in ("pdf", "xml") if getattr(provider.capabilities, kind)]
 	if provider.capabilities.acknowledges and row.cancellation_status == lifecycle.CANCELLED:
 		found.append(ACKNOWLEDGEMENT)
 	return found

@@ -25,13 +25,23 @@ def placed(invoice: Invoice, doc, provider) -> Invoice:
 	default = provider.coordinates() if can.numbered else Coordinates("", "") if can.registers else None
 	if default is None:
 		return invoice
-	point = frappe.db.get_value(
+	point = _point(doc, ["branch_code", "point_code", "serial_device", "register_id", "training"])
+	return replace(invoice, coordinates=merged(point, default) if point else default)
+
+
+def point_of(doc) -> str | None:
+	"""The Fiscal Point of Sale at which `doc` was sold; None where there is none."""
+	point = _point(doc, ["name"])
+	return point.name if point else None
+
+
+def _point(doc, fields: list[str]):
+	return frappe.db.get_value(
 		POINT,
 		{"company": doc.company, "pos_profile": doc.get("pos_profile") or ("is", "not set"), "enabled": 1},
-		["branch_code", "point_code", "serial_device", "register_id", "training"],
+		fields,
 		as_dict=True,
 	)
-	return replace(invoice, coordinates=merged(point, default) if point else default)
 
 
 def merged(point, default: Coordinates) -> Coordinates:

@@ -70,6 +70,12 @@ def _looked_at(doc, record):
 		return [], without
 	invoice = numbering.placed(invoice, doc, provider)
 	problems = provider.validate(invoice, now_datetime().replace(tzinfo=ZoneInfo(get_system_timezone())))
+	for warning in provider.warnings(invoice):
+		frappe.msgprint(
+			frappe.utils.escape_html(translated(warning, _)),
+			title=_("For the Tax Authority"),
+			indicator="orange",
+		)
 	return [problem for problem in problems if problem.stops_sale], None
 
 

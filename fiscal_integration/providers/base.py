@@ -402,6 +402,10 @@ class Provider:
 		"""Everything that is wrong with `invoice` for this provider, locally and cheaply."""
 		raise NotImplementedError
 
+	def warnings(self, invoice: Invoice) -> list[str]:
+		"""What a person should know of `invoice` before it is sent, though it stops nothing."""
+		return []
+
 	def build(self, invoice: Invoice, reference: str, idempotency_key: str, now: datetime) -> Payload:
 		"""The request for `invoice`. Pure: the same arguments make the same bytes."""
 		raise NotImplementedError
@@ -422,6 +426,10 @@ class Provider:
 	def reconcile(self, reference: str, provider_id: str = "") -> Lookup:
 		"""Ask for the document under our `reference`, or by the provider's own id when it is known."""
 		raise NotImplementedError
+
+	def files(self) -> list[str]:
+		"""The kinds of files of a document, "pdf" and "xml", that are to be had with these settings."""
+		return [kind for kind in ("pdf", "xml") if getattr(self.capabilities, kind)]
 
 	def pdf(self, held: Held) -> Download:
 		return self._unsupported("a PDF")

@@ -1,10 +1,13 @@
-"""Conteo, API v1: invoices for Panama (providers/conteo.md#api-v1).
+"""Conteo, API v1, and the PDF from its G-Force Gateway: invoices for Panama (providers/conteo.md#api-v1).
 
 What the public text leaves open is a parameter, or is handled either way; docs/conteo.md lists it.
 """
 
+import base64
+import binascii
 import hashlib
 import json
+import re
 from datetime import date
 from decimal import Decimal
 from urllib.parse import quote
@@ -21,6 +24,7 @@ from fiscal_integration.providers.base import (
 	TEST,
 	WEBHOOK_SECRET,
 	Capabilities,
+	Download,
 	Lookup,
 	Outcome,
 	Parameter,
@@ -29,7 +33,7 @@ from fiscal_integration.providers.base import (
 	Provider,
 	WebhookEvent,
 )
-from fiscal_integration.providers.http import Response
+from fiscal_integration.providers.http import Response, check_url
 
 URL = "https://api.conteo.me/v1"
 RATES = tuple(Decimal(rate) / 100 for rate in (0, 7, 10, 15))
@@ -37,6 +41,10 @@ PERCENT, FRACTION = "Percent", "Fraction"
 CURRENCIES = ("PAB", "USD")
 PING_ID = "ping-does-not-exist"
 SIGNATURE_PREFIX = "sha256="
+DOWNLOAD_PDF = "/DownloadPDF"
+GATEWAY_BAD_TOKEN = "101"
+GATEWAY_SECRETS = ("gateway_key", "gateway_token", "pac_password")
+GATEWAY_NEEDS = ("gateway_key", "gateway_company", "gateway_token", "pac_user", "pac_password")
 
 STATUSES = {
 	"completed": RemoteStatus.ISSUED,
@@ -48,6 +56,8 @@ UNAUTHORIZED = ErrorRule(
 	ErrorClass.CONFIGURATION, "Conteo does not accept the API key. Enter the key of this environment anew."
 )
 ABSENT = "NOT_FOUND"
+EXAMPLE_RUC = re.compile(r"J-[0-9]{1,2}-[0-9]{1,6}-[0-9]{1,2}")
+"""The form of a customer's RUC in Conteo's public example (J-8-56789-1), which is none of the DGI's."""
 
 
 class Conteo(Provider):
@@ -58,7 +68,7 @@ class Conteo(Provider):
 	countries = frozenset(("PA",))
 	# No address of its own is told for tests: the key decides.
 	urls = {TEST: URL, PRODUCTION: URL}
-	capabilities = Capabilities(webhook=True, max_concurrent=4, absence_grace=300)
+	capabilities = Capabilities(webhook=True, pdf=True, max_concurrent=4, absence_grace=300)
 	webhook_header = "x-conteo-signature"
 	parameters = (
 		Parameter(SECRET_KEY, "API Key", required=True, secret=True, help="Conteo shows it in its portal."),
@@ -85,6 +95,21 @@ class Conteo(Provider):
 			"walk_in_ruc",
 			"RUC of Walk-In Customers",
 			help="Blank: none is sent. Only if Conteo asks for one.",
+		),
+		Parameter(
+			"gateway_url",
+			"G-Force Gateway",
+			help="The PDF (CAFE) comes from there. Of tests: https://gateway-eb-develop.gforceint.com/api/v1/"
+			"GFGatewayEB. Blank: no PDF is offered.",
+		),
+		Parameter("gateway_key", "Gateway: Bearer Token", secret=True, help="G-Force gives it."),
+		Parameter("gateway_company", "Gateway: GF_Company", help="G-Force gives it."),
+		Parameter("gateway_token", "Gateway: GF_Token", secret=True, help="G-Force gives it."),
+		Parameter("gateway_enterprise", "Gateway: Enterprise"),
+		Parameter("pac", "Gateway: Id_Pac", default="EBI"),
+		Parameter("pac_user", "Gateway: PAC User", help="Company, in the gateway's words."),
+		Parameter(
+			"pac_password", "Gateway: PAC Password", secret=True, help="Token, in the gateway's words."
 		),
 	)
 	errors = {
@@ -124,10 +149,26 @@ class Conteo(Provider):
 					field="certificate_valid_until",
 				)
 			)
+		problems += cls._gateway_problems(connection)
 		number = connection.parameters.get("walk_in_ruc", "")
 		if number and not ruc.is_valid(number):
 			problems.append(Problem(say("{0} is no RUC.", number), field="walk_in_ruc"))
 		return problems
+
+	@classmethod
+	def _gateway_problems(cls, connection) -> list[Problem]:
+		"""What the gateway for PDFs needs, once its address is entered."""
+		url = connection.parameters.get("gateway_url", "")
+		if not url:
+			return []
+		if wrong := check_url(url):
+			return [Problem(wrong, field="gateway_url")]
+		labels = {parameter.key: parameter.label for parameter in cls.parameters}
+		return [
+			Problem(say("{0} is missing.", labels[key]), field=key)
+			for key in GATEWAY_NEEDS
+			if not (connection.secret(key) if key in GATEWAY_SECRETS else connection.parameters.get(key))
+		]
 
 	@classmethod
 	def expiries(cls, connection):
@@ -159,8 +200,8 @@ class Conteo(Provider):
 					field="currency",
 				)
 			)
-		if invoice.total <= 0:
-			problems.append(Problem("The total has to be positive.", field="grand_total"))
+		if invoice.total < 0:
+			problems.append(Problem("The total must not be negative.", field="grand_total"))
 		problems += self._receiver_problems(invoice.receiver)
 		for line in invoice.lines:
 			problems += self._line_problems(line)
@@ -186,11 +227,11 @@ class Conteo(Provider):
 	def _receiver_problems(receiver: Party) -> list[Problem]:
 		if receiver.walk_in or is_foreign(receiver):
 			return []
-		if not ruc.is_valid(receiver.tax_id):
+		if not ruc.is_valid(receiver.tax_id) and not EXAMPLE_RUC.fullmatch(receiver.tax_id):
 			return [
 				Problem(
 					say(
-						"{0} is no RUC. The customer's Tax ID has to look like 8-442-445, PE-12-345 or "
+						"{0} is no RUC. The customer's Tax ID has to look like 8-442-445, PE-12-345, 8-NT-1-13656 or "
 						"155596713-2-2015.",
 						receiver.tax_id or say("A blank"),
 					),
@@ -199,6 +240,18 @@ class Conteo(Provider):
 				)
 			]
 		return []
+
+	def warnings(self, invoice):
+		number = invoice.receiver.tax_id
+		if is_foreign(invoice.receiver) or not EXAMPLE_RUC.fullmatch(number or ""):
+			return []
+		return [
+			say(
+				"{0} has none of the DGI's forms of a RUC. It is sent as it is, since Conteo's own example has this "
+				"form; Conteo may refuse it.",
+				number,
+			)
+		]
 
 	@staticmethod
 	def _line_problems(line: Line) -> list[Problem]:
@@ -317,6 +370,84 @@ class Conteo(Provider):
 				)
 			)
 		return Lookup((document,))
+
+	def files(self):
+		return super().files() if self.parameter("gateway_url") else []
+
+	def pdf(self, held):
+		"""The CAFE by the document's coordinates, which its CUFE tells, from the gateway: base64 in `document`.
+
+		Which names the gateway gives the coordinates there is not published; those of its SendDocument are sent.
+		"""
+		url, parts = self.parameter("gateway_url").rstrip("/"), cufe.parts(held.fiscal_id)
+		if not url or not parts:
+			return Download(
+				failure=Failure(
+					ErrorClass.CONFIGURATION,
+					"Conteo's PDF comes from the G-Force Gateway: enter its address and credentials in the settings.",
+					"no_gateway",
+				)
+			)
+		answer = self.call(
+			"pdf",
+			"POST",
+			url + DOWNLOAD_PDF,
+			headers={
+				"Content-Type": "application/json",
+				"Authorization": f"Bearer {self.connection.secret('gateway_key').reveal()}",
+			},
+			body=json.dumps(
+				{
+					"GF_Company": self.parameter("gateway_company"),
+					"GF_Token": self.connection.secret("gateway_token").reveal(),
+					"Id_Pac": self.parameter("pac"),
+					"Enterprise": self.parameter("gateway_enterprise"),
+					"Company": self.parameter("pac_user"),
+					"Token": self.connection.secret("pac_password").reveal(),
+					"environment": parts["environment"],
+					"documentData": {
+						"codeBranchIssuer": parts["branch"],
+						"numberDocumentFiscal": parts["number"],
+						"pointBillingFiscal": parts["point"],
+						"typeDocument": parts["document"],
+						"typeEmission": parts["emission"],
+					},
+					"cufe": held.fiscal_id,
+				},
+				separators=(",", ":"),
+			),
+		)
+		if isinstance(answer, Failure):
+			return Download(failure=answer)
+		found = answer.json() or {}
+		try:
+			content = base64.b64decode(str(found.get("document") or ""), validate=True)
+		except (binascii.Error, ValueError):
+			content = b""
+		if answer.status == 200 and content.startswith(b"%PDF"):
+			return Download(content, "application/pdf")
+		return Download(failure=self._gateway_failure(answer, found))
+
+	@classmethod
+	def _gateway_failure(cls, answer: Response, found: dict) -> Failure:
+		code, message = str(found.get("code") or ""), str(found.get("message") or "").strip()
+		if code == GATEWAY_BAD_TOKEN or answer.status in (401, 403):
+			text = say(
+				"The G-Force Gateway does not accept the credentials. Enter those of this environment anew."
+			)
+			return Failure(
+				ErrorClass.CONFIGURATION,
+				say("{0} ({1})", text, message) if message else text,
+				code or str(answer.status),
+			)
+		if code and code != "200" and answer.status < 500:
+			return Failure(ErrorClass.REJECTED, message or "The G-Force Gateway has no such document.", code)
+		return Failure(
+			ErrorClass.TRANSIENT,
+			say("The provider did not give the file (HTTP {0}).", answer.status),
+			str(answer.status),
+			down=answer.status >= 500,
+		)
 
 	@classmethod
 	def verify_webhook(cls, connection, signature, body):

@@ -2,6 +2,7 @@ import hashlib
 import hmac
 import json
 import unittest
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -18,10 +19,11 @@ from fiscal_integration.fiscal.invoice import (
 from fiscal_integration.fiscal.money import quantize
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.remote import RemoteStatus
-from fiscal_integration.providers.base import PRODUCTION, TEST, Connection
+from fiscal_integration.providers.base import PRODUCTION, TEST, Connection, Held
 from fiscal_integration.providers.conteo import Conteo
 from fiscal_integration.providers.http import HttpClient, Response
-from fiscal_integration.sandbox import Sandbox
+from fiscal_integration.sandbox import Sandbox, dgi_numbers
+from fiscal_integration.sandbox.reading import read_pdf
 
 NOW = datetime(2026, 11, 20, 19, 30, tzinfo=ZoneInfo("America/Panama"))
 COMPANY = Party("Distribuidora del Istmo, S.A.", "155596713-2-2015", "PA")
@@ -127,11 +129,31 @@ class TestValidate(unittest.TestCase):
 			self.assertEqual(self.problems(invoice(receiver=receiver)), [])
 
 	def test_a_wrong_ruc_never_gets_as_far_as_a_call(self):
-		for wrong in ("", "123", "8-730", "J-8-56789-1"):
+		for wrong in ("", "123", "8-730", "J-8-567"):
 			(problem,) = self.problems(invoice(receiver=Party("Ana", wrong, "PA")))
 			self.assertEqual(
 				(problem.code, problem.field, problem.stops_sale), ("INVALID_RUC", "tax_id", True)
 			)
+
+	def test_the_form_of_conteos_own_example_goes_out_with_a_warning(self):
+		document = replace(invoice(), receiver=replace(COMPANY, tax_id="J-8-56789-1"))
+		provider = Conteo(connection("https://x"), None)
+		self.assertEqual(provider.validate(document, NOW), [])
+		(warning,) = provider.warnings(document)
+		self.assertIn("J-8-56789-1", warning)
+		self.assertEqual(provider.warnings(invoice()), [])
+		for number in ("J-8-567", "J8567891", "X-8-56789-1", "J-8-56789-1-2"):
+			wrong = replace(document, receiver=replace(COMPANY, tax_id=number))
+			self.assertEqual(len(provider.validate(wrong, NOW)), 1)
+
+	def test_what_is_free_keeps_its_rate(self):
+		tax = LineTax(TaxCategory.VAT, Decimal("0.07"), Decimal(0), Decimal(0))
+		free = replace(invoice().lines[0], net=Decimal(0), discount=Decimal(100), taxes=(tax,))
+		document = replace(invoice(), lines=(*invoice().lines, free))
+		provider = Conteo(connection("https://x"), None)
+		self.assertEqual(provider.validate(document, NOW), [])
+		item = json.loads(provider.build(document, "r", "k", NOW).body)["items"][-1]
+		self.assertEqual((item["precio_unitario"], item["itbms"], item["itbms_rate"]), (0, 0, 7))
 
 	def test_what_conteo_cannot_express(self):
 		excise = LineTax(TaxCategory.EXCISE, Decimal("0.05"), Decimal(100), Decimal(5), name="ISC")
@@ -139,7 +161,7 @@ class TestValidate(unittest.TestCase):
 			(invoice([line(taxes=(excise,))], total="105"), "no other tax"),
 			(invoice([line(rate="0.16")]), "not 16"),
 			(invoice(currency="EUR"), "EUR"),
-			(invoice([line("0", rate="")], total="0"), "positive"),
+			(invoice([line("1", rate="")], total="-1"), "negative"),
 			(invoice([line()], total="107.02"), "more than a cent"),
 		):
 			with self.subTest(text):
@@ -243,6 +265,10 @@ class TestWebhook(unittest.TestCase):
 			self.assertIsNone(Conteo.parse_webhook(body))
 
 
+def _parts(code):
+	return {name: text for name, text in dgi_numbers.cufe_parts(code).items() if name != "hyphen"}
+
+
 class TestAgainstTheSandbox(unittest.TestCase):
 	@classmethod
 	def setUpClass(cls):
@@ -269,6 +295,60 @@ class TestAgainstTheSandbox(unittest.TestCase):
 		self.assertTrue(document.authorization_number.startswith("SFEP-") and document.qr_value)
 		self.assertEqual(self.provider.reconcile("", document.provider_id).documents, (document,))
 		self.assertEqual(self.provider.reconcile("SINV-1.ref").documents, (document,))
+
+	def gateway(self, **changed):
+		"""Conteo with the address of the gateway beside the sandbox's API."""
+		url = self.sandbox.url("conteo")
+		given = {
+			**self.sandbox.parameters("conteo"),
+			"gateway_url": url.removesuffix("/v1") + "/gateway",
+			**changed,
+		}
+		secrets = {key: Secret(given.pop(key)) for key in ("gateway_key", "gateway_token", "pac_password")}
+		base = connection(url, self.sandbox.secret_key("conteo"))
+		return Conteo(
+			replace(base, parameters={**base.parameters, **given}, secrets={**base.secrets, **secrets}),
+			HttpClient(self.exchanges.append, read_seconds=2),
+		)
+
+	def test_the_pdf_comes_from_the_gateway(self):
+		document = self.issue().document
+		held = Held(document.provider_id, document.fiscal_id)
+		provider = self.gateway()
+		self.assertEqual(provider.files(), ["pdf"])
+		self.assertEqual(Conteo.check_connection(provider.connection), [])
+		found = provider.pdf(held)
+		self.assertEqual((found.failure, found.content_type), (None, "application/pdf"))
+		text, code = read_pdf(found.content)
+		self.assertIn(document.fiscal_id, text.replace("\n", ""))
+		self.assertEqual(code, document.qr_value)
+
+	def test_without_gateway_there_is_no_pdf_and_it_says_what_to_enter(self):
+		self.assertEqual(self.provider.files(), [])
+		failure = self.provider.pdf(Held("x", self.issue().document.fiscal_id)).failure
+		self.assertEqual((failure.error_class, failure.code), (ErrorClass.CONFIGURATION, "no_gateway"))
+
+	def test_what_the_gateway_refuses(self):
+		held = Held("x", self.issue().document.fiscal_id)
+		for changed, error_class in (
+			({"gateway_key": "other"}, ErrorClass.CONFIGURATION),
+			({"pac_password": "other"}, ErrorClass.CONFIGURATION),
+			({"gateway_company": "other"}, ErrorClass.CONFIGURATION),
+		):
+			failure = self.gateway(**changed).pdf(held).failure
+			self.assertEqual(failure.error_class, error_class, changed)
+		other = dgi_numbers.cufe(**{**_parts(held.fiscal_id), "number": 999})
+		self.assertEqual(self.gateway().pdf(Held("x", other)).failure.error_class, ErrorClass.REJECTED)
+		self.sandbox.fault("conteo", "status", operation="pdf", status=503)
+		failure = self.gateway().pdf(held).failure
+		self.assertEqual((failure.error_class, failure.down), (ErrorClass.TRANSIENT, True))
+		for secret in ("gf-token", "pac-password", "gateway-jwt"):
+			self.assertNotIn(secret, failure.message)
+
+	def test_an_address_without_credentials_is_told_in_the_settings(self):
+		provider = self.gateway(pac_user="", gateway_token="")
+		fields = [problem.field for problem in Conteo.check_connection(provider.connection)]
+		self.assertEqual(fields, ["gateway_token", "pac_user"])
 
 	def test_the_cufe_tells_the_environment(self):
 		self.assertEqual(self.issue().document.environment, TEST)

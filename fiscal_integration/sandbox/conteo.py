@@ -3,8 +3,11 @@
 Where the public text leaves a gap, both readings are offered as options: `duplicate_names_id` (whether
 DUPLICATE_DOCUMENT tells the invoice_id, default yes), `by_reference` (whether GET /invoices/{…} finds an
 invoice by its referencia_externa too, default yes), `rate_form` ("percent" or "fraction").
+
+Beside it stands the G-Force Gateway with the one call that gives PDFs, under /conteo/gateway.
 """
 
+import base64
 import hashlib
 import hmac
 import json
@@ -19,6 +22,7 @@ from zoneinfo import ZoneInfo
 from fiscal_integration.fiscal.money import CENT, ZERO, quantize
 from fiscal_integration.sandbox import dgi_numbers
 from fiscal_integration.sandbox.kernel import Answer, Emulator
+from fiscal_integration.sandbox.pdf import Page
 
 ISSUER = {"ruc": "155596713-2-2015", "dv": "59"}
 RATES = tuple(Decimal(rate) for rate in (0, 7, 10, 15))
@@ -34,6 +38,15 @@ HTTP_STATUS = {
 	"TIMEOUT": 504,
 }
 PROCESSING_SECONDS = 60
+GATEWAY = {
+	"GF_Company": "GF-SANDBOX",
+	"GF_Token": "gf-token-sandbox-without-validity",
+	"Id_Pac": "EBI",
+	"Enterprise": "",
+	"Company": "pac-user-sandbox",
+	"Token": "pac-password-sandbox-without-validity",
+}
+GATEWAY_KEY = "gateway-jwt-sandbox-without-validity"
 
 
 class Refusal(Exception):
@@ -49,6 +62,15 @@ class ConteoEmulator(Emulator):
 
 	def secret_key(self, live=False):
 		return "conteo_live_SandboxWithoutValidity" if live else "conteo_test_SandboxWithoutValidity"
+
+	def parameters(self, live=False):
+		return {
+			"gateway_key": GATEWAY_KEY,
+			"gateway_company": GATEWAY["GF_Company"],
+			"gateway_token": GATEWAY["GF_Token"],
+			"pac_user": GATEWAY["Company"],
+			"pac_password": GATEWAY["Token"],
+		}
 
 	def clear(self):
 		self.invoices: dict[str, dict] = {}
@@ -85,6 +107,8 @@ class ConteoEmulator(Emulator):
 	# -- one request -------------------------------------------------------------------------------------
 
 	def operation(self, method, path):
+		if path.rstrip("/") == "/gateway/DownloadPDF":
+			return "pdf"
 		parts = path.strip("/").split("/")[1:]
 		if parts[:1] != ["invoices"]:
 			return "other"
@@ -115,6 +139,8 @@ class ConteoEmulator(Emulator):
 		try:
 			with self.lock:
 				self.settle()
+				if operation == "pdf" and method == "POST":
+					return self._gateway(headers, body)
 				live = self._authenticate(headers)
 				if operation == "issue":
 					return self._issue(body, live, fault)
@@ -123,6 +149,51 @@ class ConteoEmulator(Emulator):
 			raise Refusal("NOT_FOUND", "Ruta no encontrada")
 		except Refusal as refusal:
 			return refusal.answer
+
+	def _gateway(self, headers, body):
+		"""DownloadPDF: credentials in header and body, the document by its coordinates, the file as base64."""
+		given = {name.lower(): value for name, value in headers.items()}.get("authorization", "")
+		if given != f"Bearer {GATEWAY_KEY}":
+			return Answer(401, {"message": "Unauthorized"})
+		try:
+			data = json.loads(body)
+			where = data["documentData"]
+			wanted = [
+				where[name]
+				for name in (
+					"typeDocument",
+					"codeBranchIssuer",
+					"numberDocumentFiscal",
+					"pointBillingFiscal",
+					"typeEmission",
+				)
+			]
+		except (ValueError, KeyError, TypeError):
+			return Answer(400, {"code": "201", "result": "error", "message": "Error al procesar solicitud."})
+		if any(str(data.get(name) or "") != value for name, value in GATEWAY.items()):
+			return Answer(200, {"code": "101", "result": "error", "message": "Token de emisor invalido."})
+		for entry in self.invoices.values():
+			parts = dgi_numbers.cufe_parts(entry["cufe"] or "")
+			names = ("document", "branch", "number", "point", "emission")
+			if [parts.get(name) for name in names] == wanted and parts["environment"] == data.get(
+				"environment"
+			):
+				page = Page()
+				page.text("SANDBOX - SIN VALIDEZ FISCAL", 18)
+				page.text(f"Comprobante Auxiliar de Factura Electrónica {entry['invoice_id']}", 12)
+				page.text(f"Total B/. {entry['total']}", 12)
+				page.text(entry["cufe"], 8)
+				page.code(entry["qr"], 230)
+				return Answer(
+					200,
+					{
+						"code": "200",
+						"result": "procesado",
+						"message": "Se retorna el archivo solicitado.",
+						"document": base64.b64encode(page.render()).decode(),
+					},
+				)
+		return Answer(200, {"code": "102", "result": "error", "message": "Documento no existe."})
 
 	def _authenticate(self, headers) -> bool:
 		given = {name.lower(): value for name, value in headers.items()}.get("authorization", "")

@@ -165,6 +165,58 @@ class TestCertificates(AludraCase):
 			]
 			self.assertEqual(len(subjects), told * len(alerts._users()), (days, subjects))
 
+	def test_a_point_of_sale_may_have_its_own_and_else_uses_the_companys(self):
+		frappe.db.delete("Fiscal Point of Sale", {"company": self.shop.company})
+		point = frappe.get_doc(
+			{
+				"doctype": "Fiscal Point of Sale",
+				"company": self.shop.company,
+				"pos_profile": self.shop.profile,
+				"point_code": "002",
+			}
+		).insert()
+		self.addCleanup(frappe.delete_doc, "Fiscal Point of Sale", point.name, force=True)
+		companys = certificates.signer(self.shop.company).facts.fingerprint
+		self.assertEqual(certificates.signer(self.shop.company, point.name).facts.fingerprint, companys)
+
+		own = frappe.get_doc(
+			{"doctype": certificates.DOCTYPE, "company": self.shop.company, "point_of_sale": point.name}
+		).insert()
+		self.assertTrue(self.initialize(own.name)["ok"])
+		tills = certificates.signer(self.shop.company, point.name).facts.fingerprint
+		self.assertNotEqual(tills, companys)
+		self.assertEqual(certificates.signer(self.shop.company).facts.fingerprint, companys)
+
+		def signed_by(row):
+			return signature.verify(parse(row.payload)).fingerprint
+
+		_, at_the_till = self.sell()
+		_, without_till = self.sell(
+			doctype="Sales Invoice", customer="Distribuidora Chiriquí, S.A.", paid=False
+		)
+		self.assertEqual(signed_by(self.run_job(at_the_till)), tills)
+		self.assertEqual(signed_by(self.run_job(without_till)), companys)
+		for row in (at_the_till, without_till):
+			row.reload()
+			self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+
+		# Renewed, it stays that point's; the company's is left alone, and comes into use again when it is gone.
+		answer = self.initialize(own.name)
+		renewed = frappe.get_doc(certificates.DOCTYPE, answer["name"])
+		self.assertEqual((renewed.point_of_sale, renewed.status), (point.name, "Active"))
+		self.assertEqual(frappe.db.get_value(certificates.DOCTYPE, own.name, "status"), "Superseded")
+		self.assertEqual(certificates.signer(self.shop.company).facts.fingerprint, companys)
+
+	def test_a_point_of_another_company_is_refused(self):
+		point = frappe.get_doc(
+			{"doctype": "Fiscal Point of Sale", "company": self.shop.company, "point_code": "003"}
+		).insert()
+		self.addCleanup(frappe.delete_doc, "Fiscal Point of Sale", point.name, force=True)
+		with self.assertRaises(frappe.ValidationError):
+			frappe.get_doc(
+				{"doctype": certificates.DOCTYPE, "company": sample.COMPANY, "point_of_sale": point.name}
+			).insert()
+
 	def test_several_companies_may_use_the_same_file(self):
 		content = base64.b64encode(p12.make()).decode()
 		other = frappe.get_doc({"doctype": certificates.DOCTYPE, "company": sample.COMPANY}).insert()

@@ -1,4 +1,8 @@
 frappe.ui.form.on("Fiscal Certificate", {
+	setup(frm) {
+		frm.set_query("point_of_sale", () => ({ filters: { company: frm.doc.company || "" } }));
+	},
+
 	refresh(frm) {
 		const wrapper = frm.fields_dict.status_html.$wrapper.empty();
 		if (frm.is_new()) return;
