@@ -243,7 +243,7 @@ def queue_bulk(filters: dict, kind: str = "Bulk") -> str | None:
 
 def send_now(filters: dict, batch: str):
 	"""What waits among these rows goes at once, with `batch`. One statement, no commit."""
-	waiting = {**filters, "status": lifecycle.QUEUED, "lease_until": ("is", "not set")}
+	waiting = {**filters, "status": lifecycle.QUEUED, "lease_until": None}
 	frappe.db.set_value(DOCTYPE, waiting, _on_its_way(batch), update_modified=False)
 
 

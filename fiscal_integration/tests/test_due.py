@@ -162,8 +162,8 @@ class TestDue(FiscalTestCase):
 			found = due.in_batch(BATCH, until)
 			self.assertEqual(bool(found), bool(expected))
 			self.assertTrue(not found or found in expected)
-		held_back = {"batch": BATCH, "status": ("in", lifecycle.DUE), "next_attempt": ("is", "set")}
-		frappe.db.set_value(due.DOCUMENT, held_back, "batch", "another", update_modified=False)
+		dated = {"batch": BATCH, "next_attempt": due.by(self.now + timedelta(days=99))}
+		frappe.db.set_value(due.DOCUMENT, dated, "batch", "another", update_modified=False)
 		self.assertTrue(frappe.db.exists(due.DOCUMENT, {"batch": BATCH, "status": ("in", lifecycle.DUE)}))
 		self.assertIsNone(due.in_batch(BATCH, self.now), "what is held back keeps no batch open")
 		frappe.db.rollback()
