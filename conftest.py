@@ -1,5 +1,6 @@
 """One fresh site for the whole pytest session: a real Frappe's when it is importable and bound, else embedded."""
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -45,6 +46,16 @@ def _frappe_site(request):
 	if getattr(frappe.local, "db", None):
 		frappe.db.rollback()
 		frappe.set_user("Administrator")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _judged_cfdi():
+	"""Every CFDI that any test makes is judged by SAT's schema and error matrix, where satcfdi is installed."""
+	if importlib.util.find_spec("satcfdi"):
+		from fiscal_integration.sandbox.facturapi import FacturapiEmulator, judges, matrix
+
+		FacturapiEmulator.judge = staticmethod(lambda xml: judges.schema_errors(xml) or matrix.errors(xml))
+	yield
 
 
 def _needs_site(request) -> bool:

@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import unittest
 from dataclasses import replace
@@ -92,6 +93,19 @@ class TestContract(unittest.TestCase):
 				answer = self.call("POST", "/invoices", 200, data=payload.body.encode())
 				self.assertEqual(Decimal(str(answer["total"])), payload.expected.total)
 				self.assertEqual(answer["type"], payload.expected.document_type)
+				self.judge_xml(answer)
+
+	def judge_xml(self, invoice):
+		"""What SAT's schema and error matrix say of the CFDI that came of our request."""
+		if not importlib.util.find_spec("satcfdi"):
+			return
+		from fiscal_integration.sandbox.facturapi import judges, matrix
+
+		xml = requests.get(
+			f"{self.url}/invoices/{invoice['id']}/xml", headers=self.headers, timeout=10
+		).content
+		self.assertEqual(judges.schema_errors(xml), [])
+		self.assertEqual(matrix.errors(xml), [])
 
 	def body(self, key="k", **values):
 		now = self.sandbox.clock.now()

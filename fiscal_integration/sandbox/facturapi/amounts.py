@@ -189,7 +189,8 @@ def sums(data: dict) -> Sums:
 		for group, (base, amount) in result.transferred.items()
 	}
 	result.withheld = {kind: rounded(amount, decimals) for kind, amount in result.withheld.items()}
-	result.local = {key: rounded(amount, 2) for key, amount in result.local.items()}
+	# The complement of local taxes has two decimals at most.
+	result.local = {key: rounded(amount, min(2, decimals)) for key, amount in result.local.items()}
 	result.total = rounded(
 		result.subtotal
 		- result.discount

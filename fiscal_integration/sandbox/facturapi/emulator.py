@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import uuid
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar
@@ -48,6 +49,8 @@ WITHOUT_ACCEPTANCE = Decimal(1000)
 class FacturapiEmulator(Resources, Receipts, Files, Emulator):
 	key: ClassVar[str] = "facturapi"
 	base: ClassVar[str] = "/v2"
+	judge: ClassVar[Callable[[bytes], list[str]] | None] = None
+	"""Asked of every XML that is made, where tests set it: what is wrong with it. Then nothing is issued."""
 
 	def secret_key(self, live=False):
 		return "sk_live_SandboxWithoutValidity00" if live else "sk_test_SandboxWithoutValidity00"
@@ -379,6 +382,9 @@ class FacturapiEmulator(Resources, Receipts, Files, Emulator):
 
 	def _stamp(self, entry):
 		stamp(entry, self.clock.now())
+		wrong = self.judge(entry["_xml"].encode()) if self.judge else []
+		if wrong:
+			raise Refusal(500, "internal_error", f"El XML del sandbox no es válido: {wrong}")
 		if entry["type"] == "P":
 			self._count_payment(entry, 1)
 		lag = int(self.options.get("substitute_lag") or 0)

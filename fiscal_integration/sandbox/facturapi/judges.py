@@ -88,6 +88,7 @@ def enumeration(name: str) -> set[str]:
 	return set(root.xpath(f"//xs:simpleType[@name='{name}']//xs:enumeration/@value", namespaces={"xs": XSD}))
 
 
+@functools.cache
 def catalogue(name: str) -> dict:
 	"""A catalogue of satcfdi, by key."""
 	satcfdi()

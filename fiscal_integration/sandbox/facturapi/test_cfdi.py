@@ -1,5 +1,6 @@
 import base64
 import json
+import random
 import unittest
 from decimal import Decimal
 
@@ -11,7 +12,7 @@ from lxml import etree
 
 from fiscal_integration.sandbox import Sandbox
 from fiscal_integration.sandbox.facturapi import cfdi as maker
-from fiscal_integration.sandbox.facturapi import judges, seal
+from fiscal_integration.sandbox.facturapi import judges, matrix, seal
 
 IVA = {"type": "IVA", "rate": 0.16}
 IEPS = {"type": "IEPS", "rate": 0.08}
@@ -157,6 +158,7 @@ class TestCfdi(FacturapiTestCase):
 			with self.subTest(name):
 				xml = self.call("GET", f"/invoices/{invoice['id']}/xml")
 				self.assertEqual(judges.schema_errors(xml), [])
+				self.assertEqual(matrix.errors(xml), [])
 				read = reader.from_string(xml)
 				kinds.add(str(read["TipoDeComprobante"].code))
 				if invoice["type"] != "P":
@@ -186,6 +188,77 @@ class TestCfdi(FacturapiTestCase):
 		)
 		self.assertIn(f"fe={read['Sello'][-8:]}", invoice["verification_url"])
 		self.assertEqual(maker.original_string(_unstamped(xml)), text)
+
+	def test_random_invoices(self):
+		"""500 of up to eight lines: prices with and without tax, IEPS, withheld, frontier, discounts, currencies."""
+		judges.satcfdi()
+		dice = random.Random(20_26)
+		for number in range(500):
+			lines = []
+			for _ in range(dice.randint(1, 8)):
+				taxes = [
+					dice.choice((IVA, IVA, {"rate": 0.08}, {"rate": 0}, {"rate": 0, "factor": "Exento"}))
+				]
+				if dice.random() < 0.3:
+					mode = dice.choice(("sum_before_taxes", "break_down"))
+					taxes.append({**IEPS, "rate": dice.choice((0.08, 0.265, 0.53)), "ieps_mode": mode})
+				if dice.random() < 0.2:
+					taxes += WITHHELD
+				price = round(dice.uniform(0.01, 5000), dice.choice((2, 2, 4, 6))) or 0.01
+				quantity = round(dice.uniform(0.001, 50), dice.choice((0, 3))) or 1
+				local = [{"type": "ISH", "rate": 0.03}] if dice.random() < 0.05 else []
+				each = line(price, quantity, tax_included=dice.random() < 0.5, taxes=taxes, local_taxes=local)
+				if dice.random() < 0.3:
+					each["discount"] = round(price * quantity * dice.uniform(0, 0.4), dice.choice((2, 6)))
+				lines.append(each)
+			money = dice.choice(
+				({}, {}, {"currency": "USD", "exchange": 18.2345}, {"currency": "JPY", "exchange": 0.12})
+			)
+			answer = self.emulator.create(self.emulator.json_of(json.dumps(body(*lines, **money))), False, {})
+			self.assertEqual(answer.status, 200)
+			xml = self.emulator.invoices[answer.body["id"]]["_xml"].encode()
+			with self.subTest(number=number, lines=lines):
+				self.assertEqual(judges.schema_errors(xml), [])
+				self.assertEqual(matrix.errors(xml), [])
+
+	def test_the_matrix_finds_what_is_wrong(self):
+		"""Each change of a good XML is found, by its code."""
+		sale = self.issue(
+			body(line(33.33, 3, discount=9.99, taxes=[IVA, IEPS, *WITHHELD]), line(10, taxes=[{"rate": 0}]))
+		)
+		owed = self.issue(body(payment_method="PPD", payment_form="99"))
+		payment = self.issue(self.paid(owed, 50))
+		for invoice, code, path, name, value in (
+			(sale, "CFDI40108", ".", "SubTotal", "110.00"),
+			(sale, "CFDI40107", ".", "SubTotal", "109.990"),
+			(sale, "CFDI40111", ".", "Descuento", "10.00"),
+			(sale, "CFDI40119", ".", "Total", "110.37"),
+			(sale, "CFDI40105", ".", "MetodoPago", "PPD"),
+			(sale, "CFDI40114", ".", "TipoCambio", "2"),
+			(sale, "CFDI40166", ".//c:Concepto", "ValorUnitario", "0"),
+			(sale, "CFDI40167", ".//c:Concepto", "Importe", "150"),
+			(sale, "CFDI40168", ".//c:Concepto", "Descuento", "9.9900001"),
+			(sale, "CFDI40172", ".//c:Concepto", "ObjetoImp", "01"),
+			(sale, "CFDI40180", ".//c:Concepto//c:Traslado", "Importe", "99"),
+			(sale, "CFDI40186", ".//c:Concepto//c:Retencion", "Importe", "99"),
+			(sale, "CFDI40203", "c:Impuestos", "TotalImpuestosRetenidos", "1.00"),
+			(sale, "CFDI40205", "c:Impuestos", "TotalImpuestosTrasladados", "1.00"),
+			(sale, "CFDI40211", "c:Impuestos//c:Retencion", "Importe", "1.00"),
+			(sale, "CFDI40215", "c:Impuestos//c:Traslado", "Base", "1.00"),
+			(sale, "CFDI40221", "c:Impuestos//c:Traslado", "Importe", "1.00"),
+			(payment, "CRP20104", ".", "Moneda", "MXN"),
+			(payment, "CRP20219", ".//p:Pago", "Monto", "50.001"),
+			(payment, "CRP20201 to 20211", ".//p:Totales", "TotalTrasladosBaseIVA16", "1.00"),
+			(payment, "CRP20244", ".//p:DoctoRelacionado", "ImpSaldoInsoluto", "66.01"),
+			(payment, "CRP20261", ".//p:TrasladoDR", "ImporteDR", "7.00"),
+			(payment, "CRP20268", ".//p:TrasladoP", "BaseP", "43.11"),
+			(payment, "CRP20274", ".//p:TrasladoP", "ImporteP", "6.91"),
+		):
+			with self.subTest(code, name=name):
+				root = etree.fromstring(self.call("GET", f"/invoices/{invoice['id']}/xml"))
+				root.find(path, {"c": maker.CFDI, "p": maker.PAGOS}).set(name, value)
+				found = matrix.errors(etree.tostring(root))
+				self.assertTrue(any(text.startswith(code) for text in found), found)
 
 	def test_the_original_string_of_the_stamp_is_sats(self):
 		invoice = self.issue(body())
