@@ -117,7 +117,7 @@ def _tell_expiry(record, label: str, day, name: str):
 
 def outages():
 	"""Once a day, tell of cash registers that have signed nothing for longer than two days: the taxpayer has to report
-	that to the authority within a week (docs/authorities/austria.md, "Outage")."""
+	that to the authority within a week (authorities/austria.md#outage)."""
 	now = now_datetime()
 	for record in connection.enabled_records():
 		if not record.provider_class.capabilities.registers:

@@ -1,4 +1,4 @@
-"""Setting up cash registers at the authority, step by step, and their archive (docs/providers/fiskaly.md).
+"""Setting up cash registers at the authority, step by step, and their archive (providers/fiskaly.md).
 
 Each step looks at what is there before it does anything, and its ids are stored before they are used: so it may be
 repeated after any failure, and goes on where it stopped.

@@ -35,7 +35,8 @@ AUSTRIAN = Words(
 
 def fiscal_rksv(doc) -> dict:
 	"""An Austrian receipt or invoice, as text: what the BAO wants from the sale, what the RKSV wants from its
-	signature (austria.md 3.3). `fiscal` is `fiscal_receipt(doc)`, empty where no cash register has to sign."""
+	signature (authorities/austria.md#what-a-cash-register-records). `fiscal` is `fiscal_receipt(doc)`, empty where no
+	cash register has to sign."""
 	row = dispatch.find(doc.doctype, doc.name)
 	state = state_of(doc, row, AUSTRIAN, _outside_of_rksv(doc))
 	sale = sale_of(doc, _german)

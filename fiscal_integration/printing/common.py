@@ -23,7 +23,8 @@ TRAINING_LABEL, CANCELLATION_LABEL = "Trainingsbuchung", "Stornobuchung"
 LABELS = {"TRAINING": TRAINING_LABEL, "CANCELLATION": CANCELLATION_LABEL}
 """What RKSV section 10 (3) wants on such receipts."""
 SLIPS = (*lifecycle.DUE, lifecycle.FAILED)
-"""States of a sale at a cash register that cannot be reached: its slip tells the outage (austria.md 3.4)."""
+"""States of a sale at a cash register that cannot be reached: its slip tells the outage
+(providers/fiskaly.md#repeats-and-failures)."""
 
 
 # -- for people's own formats ----------------------------------------------------------------------------
@@ -34,7 +35,7 @@ def fiscal_receipt(doc) -> dict:
 
 	Empty for an invoice without one. `valid` says whether the paper may pass for a fiscal document. While a cash
 	register cannot be reached, `outage` holds the words that go on the slip in place of number and signature, and
-	the QR code holds them too (austria.md 3.4).
+	the QR code holds them too (providers/fiskaly.md#repeats-and-failures).
 	"""
 	row = dispatch.find(doc.doctype, doc.name)
 	return receipt_of(row) if row else {}

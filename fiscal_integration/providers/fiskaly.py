@@ -1,4 +1,4 @@
-"""fiskaly SIGN AT v1: receipts of Austrian cash registers, signed as the RKSV wants (seed 002, austria.md 3).
+"""fiskaly SIGN AT v1: receipts of Austrian cash registers, signed as the RKSV wants (providers/fiskaly.md).
 
 A receipt's UUID is the idempotency: it is made and stored before the call, and the same receipt goes under it again.
 """
@@ -609,7 +609,7 @@ class Fiskaly(Provider):
 
 
 def failure_of(answer: Response, issuing: bool) -> Failure:
-	"""The failure of an error answer (austria.md 3.5)."""
+	"""The failure of an error answer (providers/fiskaly.md#errors)."""
 	body = answer.json() or {}
 	code = str(body.get("code") or "")
 	message = str(body.get("message") or "").strip()

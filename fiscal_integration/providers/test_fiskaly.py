@@ -1,4 +1,4 @@
-"""fiskaly SIGN AT against its emulator over HTTP, and the traps of austria.md 3 and 4."""
+"""fiskaly SIGN AT against its emulator over HTTP, and the traps of providers/fiskaly.md."""
 
 import hashlib
 import json
@@ -201,7 +201,7 @@ class TestReceipts(Case):
 		self.assertEqual(self.counter(self.signed(sale(register=register))), 2400)
 
 	def counter(self, document) -> int:
-		"""The cents that a receipt's turnover counter holds, deciphered as austria.md 4 says."""
+		"""The cents that a receipt's turnover counter holds (authorities/austria.md#the-machine-readable-code)."""
 		code = rksv.parse(document.qr_value)
 		start = hashlib.sha256((code.register + code.number).encode()).digest()[:16]
 		decryptor = Cipher(algorithms.AES(self.emulator.counter_key), modes.CTR(start)).decryptor()

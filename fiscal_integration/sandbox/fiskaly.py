@@ -1,5 +1,5 @@
 """fiskaly SIGN AT v1: states, receipts with real ES256 signatures, turnover counter and chain
-(docs/providers/fiskaly.md, docs/authorities/austria.md). It makes receipts with code of its own, so that the app's
+(providers/fiskaly.md, authorities/austria.md). It makes receipts with code of its own, so that the app's
 checks judge it, and not themselves.
 
 Options: `token_seconds` (life of an access token, default 86400), `outage` (the trust service provider is down:

@@ -163,6 +163,8 @@ class TestSales(AustriaCase):
 
 	def test_what_is_given_back_nets_within_its_rate(self):
 		"""A deposit in the sale, at the same rate and at another, and the return of the whole."""
+		if frappe.db.exists("DocType", "Selling Settings"):
+			frappe.db.set_single_value("Selling Settings", "allow_negative_rates_for_items", 1)
 		for back, wanted in (
 			(("AGUA-1L", 4, -0.25), {"STANDARD": Decimal("22.80")}),
 			(("LIBRO-01", 4, -0.25), {"STANDARD": Decimal("24.00"), "ZERO": Decimal("-1.00")}),
@@ -300,6 +302,9 @@ class TestSales(AustriaCase):
 		told = frappe.get_all("Notification Log", pluck="email_content")
 		self.assertEqual(len(told), len(alerts._users()))
 		self.assertIn("FinanzOnline", told[0])
+		# What other tests look for is not to find this one.
+		frappe.db.set_value(dispatch.DOCTYPE, row.name, "creation", now_datetime(), update_modified=False)
+		frappe.db.commit()
 
 
 class TestArchive(AustriaCase):

@@ -1,1 +1,1 @@
-"""What Austria's cash register regulation (RKSV) asks for, whichever provider carries it (austria.md)."""
+"""What Austria's cash register regulation (RKSV) asks for, whichever provider carries it (authorities/austria.md)."""

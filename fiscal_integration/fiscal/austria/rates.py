@@ -1,6 +1,6 @@
 """Austria's rates of value-added tax as dated data, and the field of the RKSV that each belongs to.
 
-A rate counts by the day of supply (docs/authorities/austria.md, "Rates of value-added tax").
+A rate counts by the day of supply (authorities/austria.md#rates-of-value-added-tax).
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The machine-readable code of an Austrian receipt, its chain, and the export DEP7 (austria.md section 4)."""
+"""The machine-readable code of an Austrian receipt, its chain, and the export DEP7 (authorities/austria.md)."""
 
 import base64
 import binascii
@@ -232,7 +232,7 @@ def check_export(
 	counter_key: bytes = b"",
 	before: Iterable[str] | None = None,
 ) -> Check:
-	"""Whether a DEP7 export is what a cash register may have made (docs/authorities/austria.md, "The export").
+	"""Whether a DEP7 export is what a cash register may have made (authorities/austria.md#the-export).
 
 	`keys` are public keys by what receipts name them by (serial number or company and key), for groups without a
 	certificate. With `counter_key` (AES-256) the counters of turnover are added up anew. `before` are the compact
