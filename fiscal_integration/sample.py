@@ -149,6 +149,9 @@ def set_up_site():
 	for name, values in CUSTOMERS.items():
 		_ensure_customer(name, dict(values))
 	ensure_till()
+	if frappe.db.exists("DocType", "Selling Settings"):
+		# What is given back on the receipt of another sale is a row with a negative rate.
+		frappe.db.set_single_value("Selling Settings", "allow_negative_rates_for_items", 1)
 	if frappe.db.exists("DocType", "Accounts Settings"):
 		# One receivable account takes invoices in any currency, as small shops keep it.
 		frappe.db.set_single_value(
@@ -631,7 +634,7 @@ def open_till(profile: str = "", shop: Shop = MEXICO):
 		frappe.db.set_value(OPENING, name, "status", "Closed")
 	user = frappe.session.user
 	if frappe.db.exists(OPENING, {"user": user, "status": "Open"}):
-		user = f"{frappe.scrub(profile)}@example.com"
+		user = f"{frappe.scrub(profile).encode('ascii', 'ignore').decode()}@example.com"
 		_ensure("User", user, email=user, first_name=profile, send_welcome_email=0)
 	entry = frappe.new_doc(OPENING)
 	entry.update(

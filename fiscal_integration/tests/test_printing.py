@@ -75,8 +75,8 @@ def format_file(name: str) -> dict:
 
 
 def text_of(markup: str) -> str:
-	"""What one reads of it, blanks made one."""
-	markup = re.sub(r"<style>.*?</style>", " ", markup, flags=re.S)
+	"""What one reads on the paper, blanks made one: a page has a title too, which is not printed."""
+	markup = re.sub(r"<(style|script|title)\b.*?</\1>", " ", markup, flags=re.S)
 	return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", markup)))
 
 
