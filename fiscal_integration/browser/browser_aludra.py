@@ -59,8 +59,8 @@ class TestAludra(PanamaCase):
 	def test_3_a_sale_goes_at_once(self):
 		name = self.issue()
 		type(self).invoice = name
-		code = self.value("POS Invoice", name, "fiscal_id")
-		self.open_tab("POS Invoice", name)
+		code = self.value(self.sale_doctype, name, "fiscal_id")
+		self.open_tab(self.sale_doctype, name)
 		self.check_qr(code)
 		self.check_pdf(code)
 
@@ -69,17 +69,17 @@ class TestAludra(PanamaCase):
 		names = []
 		for _sale in range(2):
 			name = self.draft()
-			self.submit("POS Invoice", name)
-			self.until(lambda name=name: bool(self.value("POS Invoice", name, "fiscal_id")), True)
+			self.submit(self.sale_doctype, name)
+			self.until(lambda name=name: bool(self.value(self.sale_doctype, name, "fiscal_id")), True)
 			names.append(name)
 		type(self).offline = names
-		self.open_tab("POS Invoice", names[0])
+		self.open_tab(self.sale_doctype, names[0])
 		expect(self.page.locator(".fiscal-view")).to_contain_text("not yet submitted")
-		self.check_qr(self.value("POS Invoice", names[0], "fiscal_id"))
+		self.check_qr(self.value(self.sale_doctype, names[0], "fiscal_id"))
 		self.shot("aludra-offline")
 
 	def test_5_and_later_they_are_submitted_as_they_were_signed(self):
-		codes = [self.value("POS Invoice", name, "fiscal_id") for name in self.offline]
+		codes = [self.value(self.sale_doctype, name, "fiscal_id") for name in self.offline]
 		self.sandbox.resume()
 		self.open_settings()
 		self.assertIn("✓ Connection successful", self.ping())
@@ -94,7 +94,7 @@ class TestAludra(PanamaCase):
 		self.confirm()
 		for name in self.offline:
 			self.becomes("Issued", name)
-		self.assertEqual([self.value("POS Invoice", name, "fiscal_id") for name in self.offline], codes)
+		self.assertEqual([self.value(self.sale_doctype, name, "fiscal_id") for name in self.offline], codes)
 		ledger = [entry["uuid"] for entry in self.sandbox.ledger("aludra")]
 		self.assertEqual([code for code in ledger if code in codes], codes, "in the order of the sales")
 
@@ -105,10 +105,10 @@ class TestAludra(PanamaCase):
 		).select_option("No")
 		self.save()
 		name = self.draft()
-		self.submit("POS Invoice", name)
-		self.until(lambda: bool(self.value("POS Invoice", name, "fiscal_id")), True)
-		self.assertEqual(self.value("POS Invoice", name, "fiscal_status"), "Queued")
-		self.open_tab("POS Invoice", name)
+		self.submit(self.sale_doctype, name)
+		self.until(lambda: bool(self.value(self.sale_doctype, name, "fiscal_id")), True)
+		self.assertEqual(self.value(self.sale_doctype, name, "fiscal_status"), "Queued")
+		self.open_tab(self.sale_doctype, name)
 		self.press("Ask the Provider")
 		self.becomes("Issued", name)
 

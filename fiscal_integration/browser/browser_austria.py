@@ -1,6 +1,7 @@
 import json
 import re
 import unittest
+from urllib.parse import quote
 
 from playwright.sync_api import expect
 
@@ -40,7 +41,7 @@ class TestAustria(PanamaCase):
 		return self.page.locator(f'.fiscal-step[data-step="{key}"] .indicator-pill').first.inner_text()
 
 	def stamps(self, name):
-		row = self.value("POS Invoice", name, "fiscal_document")
+		row = self.value(self.sale_doctype, name, "fiscal_document")
 		found = self.context.request.get(f"{URL}/api/resource/Fiscal Document/{row}").json()["data"]
 		return {stamp["key"]: stamp["value"] for stamp in found["stamps"]}
 
@@ -73,13 +74,13 @@ class TestAustria(PanamaCase):
 	def test_3_a_sale(self):
 		name = self.issue()
 		type(self).invoice = name
-		self.open_tab("POS Invoice", name)
+		self.open_tab(self.sale_doctype, name)
 		expect(self.page.locator(".fiscal-stamps")).to_contain_text(self.stamps(name)["receipt_number"])
 		self.shot("austria-invoice")
 
 	def test_4_the_printed_receipt(self):
 		self.page.goto(
-			f"{URL}/printview?doctype=POS%20Invoice&name={self.invoice}&format=RKSV%20Receipt&no_letterhead=1"
+			f"{URL}/printview?doctype={quote(self.sale_doctype)}&name={self.invoice}&format=RKSV%20Receipt&no_letterhead=1"
 		)
 		self.page.wait_for_load_state("networkidle")
 		self.shot("austria-receipt")
@@ -102,7 +103,7 @@ class TestAustria(PanamaCase):
 		self.assertEqual(found.register, stamps["cash_register_serial_number"])
 
 	def test_5_a_return(self):
-		note = self.give_back("POS Invoice", self.invoice)
+		note = self.give_back(self.sale_doctype, self.invoice)
 		self.becomes("Issued", note)
 		self.assertEqual(self.stamps(note)["receipt_type"], "CANCELLATION")
 
@@ -115,7 +116,7 @@ class TestAustria(PanamaCase):
 		training = self.issue()
 		self.assertEqual(self.stamps(training)["receipt_type"], "TRAINING")
 		self.page.goto(
-			f"{URL}/printview?doctype=POS%20Invoice&name={training}&format=RKSV%20Receipt&no_letterhead=1"
+			f"{URL}/printview?doctype={quote(self.sale_doctype)}&name={training}&format=RKSV%20Receipt&no_letterhead=1"
 		)
 		expect(self.page.locator(".print-format")).to_contain_text("Trainingsbuchung")
 		self.train(0)
@@ -128,12 +129,12 @@ class TestAustria(PanamaCase):
 	def test_6_an_outage_in_the_middle_of_the_day(self):
 		self.sandbox.refuse()
 		name = self.draft()
-		self.submit("POS Invoice", name)
-		self.until(lambda: bool(self.value("POS Invoice", name, "fiscal_document")), True)
-		row = self.value("POS Invoice", name, "fiscal_document")
+		self.submit(self.sale_doctype, name)
+		self.until(lambda: bool(self.value(self.sale_doctype, name, "fiscal_document")), True)
+		row = self.value(self.sale_doctype, name, "fiscal_document")
 		self.until(lambda: bool(self.value("Fiscal Document", row, "attempts")), True)
 		self.page.goto(
-			f"{URL}/printview?doctype=POS%20Invoice&name={name}&format=RKSV%20Receipt&no_letterhead=1"
+			f"{URL}/printview?doctype={quote(self.sale_doctype)}&name={name}&format=RKSV%20Receipt&no_letterhead=1"
 		)
 		self.page.wait_for_load_state("networkidle")
 		expect(self.page.locator(".print-format")).to_contain_text(rksv.OUTAGE)
@@ -142,7 +143,7 @@ class TestAustria(PanamaCase):
 		self.sandbox.resume()
 		self.open_settings()
 		self.assertIn("✓ Connection successful", self.ping())
-		self.open_tab("POS Invoice", name)
+		self.open_tab(self.sale_doctype, name)
 		self.press("Ask the Provider")
 		self.becomes("Issued", name)
 

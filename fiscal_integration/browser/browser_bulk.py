@@ -30,7 +30,7 @@ class TestBulk(DeskCase):
 
 	def open_list(self):
 		names = json.dumps(["in", [*self.names, self.unfinished]])
-		self.page.goto(f"{address('POS Invoice')}?name={names}")
+		self.page.goto(f"{address(self.sale_doctype)}?name={names}")
 		expect(self.page.locator(".list-row-container .list-row-checkbox")).to_have_count(8)
 		self.settle()
 
@@ -47,7 +47,7 @@ class TestBulk(DeskCase):
 		expect(shown.locator(".fiscal-bulk-left")).to_contain_text("A draft: submit it first.")
 		self.page.locator(".modal.show .btn-modal-close:visible").first.click()
 		expect(self.page.locator(".modal.show")).to_have_count(0)
-		self.assertFalse(self.value("POS Invoice", self.names[0], "fiscal_document"))
+		self.assertFalse(self.value(self.sale_doctype, self.names[0], "fiscal_document"))
 
 	def test_2_all_that_match_and_a_reload_in_the_middle(self):
 		# Longer than all that is to be seen of it while it runs.
@@ -116,7 +116,7 @@ class TestBulk(DeskCase):
 		self.ensure_user(CASHIER, ["Accounts User", "Fiscal User"], PASSWORD)
 		self.log_in(CASHIER, PASSWORD)
 		page = self.page
-		page.goto(address("POS Invoice"))
+		page.goto(address(self.sale_doctype))
 		page.wait_for_selector(".list-row-container .list-row-checkbox")
 		self.settle()
 		# ERPNext's own entry is there, ours is not.
@@ -124,10 +124,10 @@ class TestBulk(DeskCase):
 		self.assertEqual(page.get_by_text(GENERATE).count(), 0)
 		for method in ("preview_bulk", "start_bulk"):
 			status = page.evaluate(
-				"""([method, names]) => fetch(`/api/method/fiscal_integration.api.${method}`, {method: "POST",
+				"""([method, doctype, names]) => fetch(`/api/method/fiscal_integration.api.${method}`, {method: "POST",
 					headers: {"Content-Type": "application/json", "X-Frappe-CSRF-Token": frappe.csrf_token},
-					body: JSON.stringify({doctype: "POS Invoice", names})}).then((answer) => answer.status)""",
-				[method, self.names],
+					body: JSON.stringify({doctype, names})}).then((answer) => answer.status)""",
+				[method, self.sale_doctype, self.names],
 			)
 			self.assertEqual(status, 403, method)
 

@@ -67,7 +67,7 @@ class TestDelivery(DeskCase):
 		self.until(lambda: self.sandbox.deliveries("conteo")[-1]["attempts"], [200])
 		self.becomes("Issued", name)
 		(issued,) = self.ledger_of(name)
-		self.assertEqual(self.value("POS Invoice", name, "fiscal_id"), issued["uuid"])
+		self.assertEqual(self.value(self.sale_doctype, name, "fiscal_id"), issued["uuid"])
 
 	def test_3_webhooks_of_others_are_refused(self):
 		# The same body would be the same event as one of an earlier run.
@@ -107,7 +107,7 @@ class TestDelivery(DeskCase):
 		expect(self.page.locator(".fiscal-down")).to_contain_text("The provider is down since")
 		expect(self.page.locator(".fiscal-counts")).to_contain_text("wait")
 		self.shot("provider-down")
-		self.open_tab("POS Invoice", names[-1])
+		self.open_tab(self.sale_doctype, names[-1])
 		expect(self.page.locator(".fiscal-view .fiscal-down")).to_contain_text("is down since")
 		self.sandbox.resume()
 		self.open_account()
@@ -163,7 +163,7 @@ class TestDelivery(DeskCase):
 		self.sandbox.fault("conteo", "wrong_total")
 		(name,) = self.sell()
 		self.becomes("Needs Review", name)
-		self.open_form("Fiscal Document", self.value("POS Invoice", name, "fiscal_document"))
+		self.open_form("Fiscal Document", self.value(self.sale_doctype, name, "fiscal_document"))
 		expect(self.page.locator(".fiscal-error")).to_contain_text("ours")
 		expect(self.page.locator(".fiscal-todo")).to_contain_text("Compare both sides")
 		self.shot("needs-review")
@@ -175,7 +175,7 @@ class TestDelivery(DeskCase):
 		self.sandbox.fault("conteo", "status", code="CERTIFICATE_EXPIRED")
 		(name,) = self.sell()
 		self.becomes("Failed", name)
-		row = self.value("POS Invoice", name, "fiscal_document")
+		row = self.value(self.sale_doctype, name, "fiscal_document")
 		bench("frappe.db.set_value", "Fiscal Document", row, "status_since", "2026-01-01 00:00:00")
 		bench("fiscal_integration.tasks.alert")
 		self.open_form("Fiscal Document", row)

@@ -1,7 +1,7 @@
 import requests
 from playwright.sync_api import expect
 
-from fiscal_integration.browser.desk import SETTINGS, URL, WRONG_KEY, DeskCase, bench
+from fiscal_integration.browser.desk import SETTINGS, URL, WRONG_KEY, DeskCase, bench, slug
 
 
 class TestDesk(DeskCase):
@@ -73,10 +73,10 @@ class TestDesk(DeskCase):
 	def test_4_a_pos_invoice_submitted_in_desk_comes_back_issued(self):
 		name = self.draft()
 		type(self).invoice = name
-		self.submit("POS Invoice", name)
+		self.submit(self.sale_doctype, name)
 		expect(self.page.locator(".page-head .indicator-pill", has_text="Paid").first).to_be_visible()
 		self.becomes("Issued", name)
-		self.open_tab("POS Invoice", name)
+		self.open_tab(self.sale_doctype, name)
 		expect(self.page.locator(".fiscal-view .indicator-pill.green")).to_contain_text("Issued")
 		expect(self.page.locator("img.fiscal-qr")).to_be_visible()
 		(issued,) = self.ledger_of(name)
@@ -85,19 +85,19 @@ class TestDesk(DeskCase):
 		self.check_qr(issued["uuid"])
 
 	def test_5_the_pdf(self):
-		self.open_form("POS Invoice", self.invoice)
+		self.open_form(self.sale_doctype, self.invoice)
 		path = self.fetch("Download Fiscal PDF")
-		self.assertEqual(path, f"/pos-invoice/{self.invoice}/fiscal/pdf")
+		self.assertEqual(path, f"/{slug(self.sale_doctype)}/{self.invoice}/fiscal/pdf")
 		answer = self.context.request.get(URL + path)
 		self.assertEqual(answer.status, 200)
 		self.assertIn(f"{self.invoice}-fiscal.pdf", answer.headers["content-disposition"])
 		self.assertTrue(answer.body().startswith(b"%PDF"))
 		self.assertEqual(requests.get(URL + path, timeout=30).status_code, 404)
-		path = f"/pos-invoice/{self.draft()}/fiscal/pdf"
+		path = f"/{slug(self.sale_doctype)}/{self.draft()}/fiscal/pdf"
 		self.assertEqual(self.context.request.get(URL + path).status, 409)
 
 	def test_6_the_fiscal_document_and_its_exchanges(self):
-		row = self.value("POS Invoice", self.invoice, "fiscal_document")
+		row = self.value(self.sale_doctype, self.invoice, "fiscal_document")
 		self.open_form("Fiscal Document", row)
 		expect(self.page.locator(".fiscal-view .indicator-pill.green")).to_contain_text("Issued")
 		expect(self.page.locator("img.fiscal-qr")).to_be_visible()
@@ -106,7 +106,7 @@ class TestDesk(DeskCase):
 		self.assertIn("issue", [entry["fiscal_operation"] for entry in found])
 
 	def test_7_what_is_not_ready_is_told_before_submit(self):
-		self.submit("POS Invoice", self.draft(customer="Sin Código Postal SA"))
+		self.submit(self.sale_doctype, self.draft(customer="Sin Código Postal SA"))
 		message = self.modal("Not Ready for the Tax Authority")
 		expect(message).to_contain_text("postal code")
 		self.shot("not-ready")

@@ -103,11 +103,11 @@ class TestMexico(DeskCase):
 	def test_4_the_global_invoice(self):
 		self.connect(parameters={"walk_in_sales": "Global Invoice"})
 		self.addCleanup(self.connect, parameters={"walk_in_sales": "One CFDI Each"})
-		names = [self.sale("POS Invoice", yesterday=True) for _number in range(2)]
+		names = [self.sale(None, yesterday=True) for _number in range(2)]
 		for name in names:
-			self.assertEqual(self.value("POS Invoice", name, "fiscal_status"), "For Global Invoice")
+			self.assertEqual(self.value(self.sale_doctype, name, "fiscal_status"), "For Global Invoice")
 		self.open_form("Fiscal Global Invoice")
-		day = self.value("POS Invoice", names[0], "posting_date")
+		day = self.value(self.sale_doctype, names[0], "posting_date")
 		self.set(company=COMPANY)
 		self.set(periodicity="Day", day=day)
 		self.save()

@@ -46,11 +46,12 @@ class PanamaCase(DeskCase):
 		return {"transport": self.transport} if self.transport else {}
 
 	@classmethod
-	def draft(cls, doctype="POS Invoice", **values):
+	def draft(cls, doctype=None, **values):
 		return super().draft(doctype, **{cls.country: True}, **values)
 
-	def issue(self, doctype="POS Invoice", **values) -> str:
+	def issue(self, doctype=None, **values) -> str:
 		name = self.draft(doctype, **values)
+		doctype = doctype or self.sale_doctype
 		self.submit(doctype, name)
 		self.becomes("Issued", name, doctype)
 		return name
@@ -96,27 +97,27 @@ class Walk:
 	def test_2_a_cash_sale_comes_back_with_cufe_and_qr(self):
 		name = self.issue()
 		type(self).invoice = name
-		self.open_tab("POS Invoice", name)
-		code = self.value("POS Invoice", name, "fiscal_id")
+		self.open_tab(self.sale_doctype, name)
+		code = self.value(self.sale_doctype, name, "fiscal_id")
 		(issued,) = [entry for entry in self.sandbox.ledger(self.provider) if entry["uuid"] == code]
 		self.assertTrue(issued["external_id"].startswith(name))
-		self.assertTrue(self.value("POS Invoice", name, "fiscal_authorization"))
-		self.assertTrue(self.value("POS Invoice", name, "fiscal_qr_image").startswith("data:image/png"))
+		self.assertTrue(self.value(self.sale_doctype, name, "fiscal_authorization"))
+		self.assertTrue(self.value(self.sale_doctype, name, "fiscal_qr_image").startswith("data:image/png"))
 		self.check_qr(code)
 		self.shot(f"panama-{self.provider}{self.transport.lower()}-invoice")
 		self.check_pdf(code)
-		self.page.goto(f"{address('POS Invoice')}?name={name}")
+		self.page.goto(f"{address(self.sale_doctype)}?name={name}")
 		row = self.page.locator(".list-row-container", has_text=name).first
 		expect(row.locator(".fiscal-status-pill.green")).to_contain_text("Issued")
 
 	def test_3_cancelling_is_refused_and_a_credit_note_offered(self):
-		self.open_form("POS Invoice", self.invoice)
+		self.open_form(self.sale_doctype, self.invoice)
 		self.cancel()
 		message = self.modal("cannot be cancelled")
 		expect(message).to_contain_text("credit note")
 		self.shot(f"panama-{self.provider}{self.transport.lower()}-refused")
 		message.get_by_role("button", name="Make a Credit Note").click()
-		self.form("POS Invoice")
+		self.form(self.sale_doctype)
 		self.assertEqual(self.page.evaluate("() => cur_frm.doc.return_against"), self.invoice)
 
 	def test_4_a_sales_invoice_of_every_kind(self):
@@ -182,7 +183,7 @@ class TestHkaSoap(Walk, PanamaCase):
 		self.save()
 		self.shot("panama-point-of-sale")
 		name = self.issue()
-		row = self.value("POS Invoice", name, "fiscal_document")
+		row = self.value(self.sale_doctype, name, "fiscal_document")
 		self.assertTrue(self.value("Fiscal Document", row, "fiscal_number").startswith("0002-017-"))
 		point = self.rows("Fiscal Point of Sale", {"pos_profile": TILL})[0]["name"]
 		bench("frappe.delete_doc", "Fiscal Point of Sale", point)
@@ -192,18 +193,18 @@ class TestHkaSoap(Walk, PanamaCase):
 		self.set(enable_cancellation=1)
 		self.save()
 		name = self.issue()
-		self.open_tab("POS Invoice", name)
+		self.open_tab(self.sale_doctype, name)
 		self.press("Cancel Fiscal Document")
 		reason = self.page.locator('.modal.show [data-fieldname="reason"] textarea')
 		reason.fill("Error")
 		self.confirm()
 		expect(self.page.locator(".modal.show .msgprint")).to_contain_text("15")
-		self.open_tab("POS Invoice", name)
+		self.open_tab(self.sale_doctype, name)
 		self.press("Cancel Fiscal Document")
 		reason.fill("La venta no se realizó")
 		self.confirm()
 		self.becomes("Cancelled", name, field="fiscal_cancellation")
-		self.open_tab("POS Invoice", name)
+		self.open_tab(self.sale_doctype, name)
 		expect(self.page.locator(".fiscal-cancellation")).to_contain_text("Cancelled")
 		self.shot("panama-cancelled")
 		self.cancel()

@@ -40,7 +40,7 @@ class TestProof(DeskCase):
 
 	def test_1_the_trail_of_an_invoice(self):
 		self.becomes("Issued", self.invoice)
-		type(self).document = self.value("POS Invoice", self.invoice, "fiscal_document")
+		type(self).document = self.value(self.sale_doctype, self.invoice, "fiscal_document")
 		self.open_report("Fiscal Audit Trail", fiscal_document=self.document)
 		grid = self.grid()
 		for words in ("Invoice submitted", "Sent to the provider", "Answered", "holds", self.invoice):
@@ -49,7 +49,7 @@ class TestProof(DeskCase):
 		self.assertIn("as they were written", self.verify())
 
 	def test_2_taken_away_as_a_spreadsheet_and_on_paper(self):
-		fiscal_id = self.value("POS Invoice", self.invoice, "fiscal_id")
+		fiscal_id = self.value(self.sale_doctype, self.invoice, "fiscal_id")
 		download = self.take_away("Export")
 		self.assertRegex(download.suggested_filename, r"\.xlsx$")
 		with zipfile.ZipFile(download.path()) as book:
@@ -111,7 +111,7 @@ class TestProof(DeskCase):
 		expect(self.page.locator(".modal.show .msgprint")).to_contain_text("FB-")
 		self.becomes("Issued", missing)
 		self.open_report(
-			"Fiscal Audit Trail", fiscal_document=self.value("POS Invoice", missing, "fiscal_document")
+			"Fiscal Audit Trail", fiscal_document=self.value(self.sale_doctype, missing, "fiscal_document")
 		)
 		self.assertIn("FB-", self.grid())
 		self.no_secret_and_no_script_error()

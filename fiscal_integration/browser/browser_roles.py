@@ -2,7 +2,7 @@ import json
 
 import requests
 
-from fiscal_integration.browser.desk import PASSWORD, SETTINGS, URL, SiteCase, bench
+from fiscal_integration.browser.desk import PASSWORD, SETTINGS, URL, SiteCase, bench, slug
 
 USERS = {
 	"cashier": ["Accounts User"],
@@ -51,14 +51,14 @@ class TestRoles(SiteCase):
 	def sold(self, who="cashier", **values):
 		"""A sale that `who` submits. Returns its name when it is issued or refused."""
 		name = self.draft(**values)
-		doc = self.ask("root", "GET", f"/api/resource/POS Invoice/{name}").json()["data"]
+		doc = self.ask("root", "GET", f"/api/resource/{self.sale_doctype}/{name}").json()["data"]
 		answer = self.ask(who, "POST", "/api/method/frappe.client.submit", data={"doc": json.dumps(doc)})
 		self.assertEqual(answer.status_code, 200, answer.text[-600:])
 		return name
 
 	def settled(self, name, status="Issued"):
 		self.becomes(status, name)
-		return self.value("POS Invoice", name, "fiscal_document")
+		return self.value(self.sale_doctype, name, "fiscal_document")
 
 	def test_1_the_cashier_sells_and_sees_the_qr_and_nothing_else(self):
 		name = self.sold()
@@ -66,11 +66,13 @@ class TestRoles(SiteCase):
 		view = self.ask(
 			"cashier",
 			"GET",
-			f"/api/method/fiscal_integration.api.fiscal_view?doctype=POS Invoice&name={name}",
+			f"/api/method/fiscal_integration.api.fiscal_view?doctype={self.sale_doctype}&name={name}",
 		).json()["message"]
 		self.assertTrue(view["qr_image"].startswith("data:image/png"))
 		self.assertFalse(view["can_retry"] or view["can_cancel"] or view["can_open"])
-		self.assertEqual(self.ask("cashier", "GET", f"/pos-invoice/{name}/fiscal/pdf").status_code, 200)
+		self.assertEqual(
+			self.ask("cashier", "GET", f"/{slug(self.sale_doctype)}/{name}/fiscal/pdf").status_code, 200
+		)
 		for doctype, document in (
 			(SETTINGS, SETTINGS),
 			("Fiscal Account", ""),
@@ -107,11 +109,14 @@ class TestRoles(SiteCase):
 			user="cashier@roles.example.com",
 			company="Abarrotes La Esperanza",
 		)
-		path = f"/api/method/fiscal_integration.api.fiscal_view?doctype=POS Invoice&name={other}"
+		path = f"/api/method/fiscal_integration.api.fiscal_view?doctype={self.sale_doctype}&name={other}"
 		self.assertEqual(self.ask("cashier", "GET", path).status_code, 403)
-		self.assertEqual(self.ask("cashier", "GET", f"/pos-invoice/{other}/fiscal/pdf").status_code, 404)
 		self.assertEqual(
-			self.do("cashier", "fetch_file", doctype="POS Invoice", name=other, kind="pdf").status_code, 403
+			self.ask("cashier", "GET", f"/{slug(self.sale_doctype)}/{other}/fiscal/pdf").status_code, 404
+		)
+		self.assertEqual(
+			self.do("cashier", "fetch_file", doctype=self.sale_doctype, name=other, kind="pdf").status_code,
+			403,
 		)
 
 	def test_3_the_fiscal_user_retries_and_reads_but_does_not_configure(self):
@@ -174,7 +179,7 @@ class TestRoles(SiteCase):
 						REFUSED,
 					)
 			with self.subTest(who):
-				made = {"reference_doctype": "POS Invoice", "reference_name": name, "status": "Issued"}
+				made = {"reference_doctype": self.sale_doctype, "reference_name": name, "status": "Issued"}
 				self.assertIn(
 					self.ask(who, "POST", "/api/resource/Fiscal Document", data=json.dumps(made)).status_code,
 					REFUSED,
@@ -185,7 +190,7 @@ class TestRoles(SiteCase):
 	def test_6_guests_get_nothing(self):
 		name = self.sold()
 		for path in (
-			f"/api/method/fiscal_integration.api.fiscal_view?doctype=POS Invoice&name={name}",
+			f"/api/method/fiscal_integration.api.fiscal_view?doctype={self.sale_doctype}&name={name}",
 			"/api/method/fiscal_integration.api.describe_providers",
 			f"/api/resource/{SETTINGS}/{SETTINGS}",
 			"/api/resource/Fiscal Document",

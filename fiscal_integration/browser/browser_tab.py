@@ -26,7 +26,7 @@ class TestTab(DeskCase):
 		(name,) = self.sell()
 		type(self).invoice = name
 		self.becomes("Pending", name)
-		self.open_tab("POS Invoice", name)
+		self.open_tab(self.sale_doctype, name)
 		pill = self.page.locator(".fiscal-view .indicator-pill").first
 		expect(pill).to_have_text("Pending")
 		expect(self.page.locator(".fiscal-next")).to_contain_text("asked again at")
@@ -47,12 +47,12 @@ class TestTab(DeskCase):
 		self.assertIn("Download Fiscal PDF", self.offered())
 
 	def test_2_the_id_is_copied(self):
-		self.open_tab("POS Invoice", self.invoice)
+		self.open_tab(self.sale_doctype, self.invoice)
 		self.page.locator(".fiscal-copy").click()
 		expect(self.page.locator(".desk-alert", has_text="Copied")).to_be_visible()
 		self.assertEqual(
 			self.page.evaluate("() => navigator.clipboard.readText()"),
-			self.value("POS Invoice", self.invoice, "fiscal_id"),
+			self.value(self.sale_doctype, self.invoice, "fiscal_id"),
 		)
 
 	def test_3_the_attempts_are_a_timeline_with_links(self):
@@ -93,13 +93,13 @@ class TestTab(DeskCase):
 			list(columns.values()),
 		)
 		self.addCleanup(bench, "frappe.db.delete", "Email Account", {"name": ACCOUNT})
-		self.open_tab("POS Invoice", self.invoice)
+		self.open_tab(self.sale_doctype, self.invoice)
 		self.press("Send by E-mail")
 		self.modal().locator('[data-fieldname="recipients"] input').fill(ADDRESS)
 		self.shot("fiscal-tab-mail")
 		self.confirm()
 		expect(self.page.locator(".desk-alert", has_text=f"On its way to {ADDRESS}")).to_be_visible()
-		about = {"reference_doctype": "POS Invoice", "reference_name": self.invoice}
+		about = {"reference_doctype": self.sale_doctype, "reference_name": self.invoice}
 		(kept,) = self.rows("Communication", about, "recipients", "sent_or_received", "content")
 		self.assertEqual((kept["recipients"], kept["sent_or_received"]), (ADDRESS, "Sent"))
 		(queued,) = self.rows("Email Queue", about, "attachments")
@@ -112,7 +112,7 @@ class TestTab(DeskCase):
 		self.sandbox.fault("facturapi", "lost_after_commit")
 		(name,) = self.sell()
 		self.becomes("Unknown", name)
-		self.open_tab("POS Invoice", name)
+		self.open_tab(self.sale_doctype, name)
 		expect(self.page.locator(".fiscal-attempt").first).to_contain_text("no answer")
 		self.press("Send to Review")
 		self.modal().locator('[data-fieldname="reason"] textarea').fill("El cliente ya tiene otra")
