@@ -156,7 +156,7 @@ def at_the_till(doc) -> bool:
 
 
 def is_sale(doc) -> bool:
-	"""Whether this invoice is a sale of its own, which needs a fiscal document (design section 3).
+	"""Whether this invoice is a sale of its own, which needs a fiscal document (frappe.md#point-of-sale).
 
 	Never by `is_pos`: from v16 on the Point of Sale makes Sales Invoices.
 	"""

@@ -1,6 +1,6 @@
 """The states of a fiscal document, as data: who may follow whom, and how long to wait.
 
-Python, the list views and the documentation read this one table (design section 5). The issuing axis and
+Python, the list views and the documentation read this one table (delivery.md). The issuing axis and
 the cancelling axis are separate: an Issued document stays Issued, whatever becomes of its cancellation.
 """
 

@@ -1,4 +1,4 @@
-"""The contract that every provider keeps (design section 6).
+"""The contract that every provider keeps (docs/providers.md).
 
 A provider is one class in one module. It turns a `fiscal.Invoice` into its own request, sends it, and
 tells the outcome in values; it never raises for a business answer, and it knows neither Frappe nor the

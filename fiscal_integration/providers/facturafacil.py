@@ -1,4 +1,4 @@
-"""FacturaFácil, Panama: REST (panama.md section 2).
+"""FacturaFácil, Panama: REST (providers/facturafacil.md).
 
 What the public material leaves open is a parameter, or is handled either way; docs/panama.md lists it.
 """

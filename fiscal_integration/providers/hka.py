@@ -1,4 +1,4 @@
-"""The Factory HKA, Panama: SOAP and REST (panama.md section 1).
+"""The Factory HKA, Panama: SOAP and REST (providers/hka.md).
 
 HKA builds and signs the rFE itself; it is given the document as an object. What was frozen is that object as
 JSON; the envelope of SOAP and the tokens are put around it when it is sent, always in the same way.

@@ -1,4 +1,4 @@
-"""FacturaFácil's REST interface (panama.md section 2).
+"""FacturaFácil's REST interface (providers/facturafacil.md).
 
 Options: `by_header_id` (whether the id of a request's header finds its document, default yes), `with_xml`
 (whether the answer carries the XML, default yes), `with_image` (the QR image, default yes).

@@ -1,4 +1,4 @@
-"""The Factory HKA, Panama: SOAP and REST over one ledger (panama.md section 1).
+"""The Factory HKA, Panama: SOAP and REST over one ledger (providers/hka.md).
 
 Options: `folios` (how many are left, default 1000), `licence_until`, `token_seconds` (life of a REST token),
 `inferred_paths` (whether REST has the paths that no public page names, default no), `pdf_path` ("Descarga" or

@@ -1,5 +1,5 @@
 """Arbitrary interleavings of sales, workers, faults, time, webhooks and people, against the invariants of
-design section 4 that a delivery can break: 1 to 6, and 10."""
+decisions/invariants.md that a delivery can break: 1 to 6, and 10."""
 
 import json
 import os

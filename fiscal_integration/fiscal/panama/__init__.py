@@ -1,1 +1,1 @@
-"""What Panama's tax authority (DGI) asks for, whichever provider carries it (panama.md section 5)."""
+"""What Panama's tax authority (DGI) asks for, whichever provider carries it (authorities/panama.md)."""

@@ -7,7 +7,7 @@ from fiscal_integration.fiscal import lifecycle
 
 
 class FiscalDocument(Document):
-	"""One fiscal document of one invoice (design section 3): the outbox row, and afterwards the truth.
+	"""One fiscal document of one invoice (decisions/0001-outbox.md): the outbox row, and afterwards the truth.
 
 	States move through `move_to` only; the invoice's fiscal fields are a projection of this row.
 	"""
