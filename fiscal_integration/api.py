@@ -117,6 +117,7 @@ def ping(doctype: str, name: str) -> dict:
 						message=recorder.redact(translated(answer.message, _)),
 						details=[[_(label), recorder.redact(value)] for label, value in answer.details],
 					)
+					doc.fill_parameters(answer.found)
 				except Exception as error:
 					result["message"] = _("Internal error: {0}. See the Error Log.").format(
 						type(error).__name__
@@ -308,7 +309,12 @@ def cancel_form(document: str) -> dict:
 	row = _operable(document)
 	_require(MANAGE)
 	provider = connection.providers()[row.provider]
+	found = connection.for_company(row.company, secrets=False)
+	notes = []
+	if found and found.provider == row.provider:
+		notes = provider(found, None).cancel_notes(dispatch.held(row), mapping.issuer_of(row.company))
 	return {
+		"notes": [translated(note, _) for note in notes],
 		"motives": [
 			{
 				"code": motive.code,

@@ -303,10 +303,17 @@ def _apply(held_row, answer: Cancellation, before: str, recorder):
 			_move(row, CANCEL_FAILED)
 			row.cancellation_next = None
 		else:
-			if failure.error_class is ErrorClass.TRANSIENT and before == CANCEL_REQUESTED:
-				_move(row, CANCEL_REQUESTED)
 			seconds = lifecycle.ask_wait(lifecycle.UNKNOWN, tries, failure.retry_after)
-			row.cancellation_next = add_to_date(now, seconds=int(seconds) + 1)
+			if failure.waits and before != CANCEL_PENDING:
+				seconds = failure.waits[tries - 1] if tries <= len(failure.waits) else None
+			row.cancellation_next = add_to_date(now, seconds=int(seconds) + 1) if seconds else None
+			if not seconds:
+				_move(row, CANCEL_FAILED)
+				row.cancellation_message += " " + _(
+					"It was asked for {0} times. Look for it at the provider, then ask for the cancellation again."
+				).format(tries)
+			elif failure.error_class is ErrorClass.TRANSIENT and before == CANCEL_REQUESTED:
+				_move(row, CANCEL_REQUESTED)
 		audit.log_failure(f"{row.reference_name}: cancellation", failure.message, recorder, row)
 	else:
 		state = OUTCOMES[answer.status]

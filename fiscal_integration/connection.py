@@ -315,6 +315,13 @@ class ConnectionDocument(Document):
 				row.db_set("value", "", update_modified=False)
 		frappe.clear_document_cache(self.doctype, self.name)
 
+	def fill_parameters(self, found: dict[str, str]):
+		"""Keep what the provider knows of parameters that are blank. No commit."""
+		for row in self.parameters:
+			if row.parameter in found and not row.value and row.parameter not in self.secret_keys():
+				row.db_set("value", found[row.parameter], update_modified=False)
+				frappe.clear_document_cache(self.doctype, self.name)
+
 	def check_connection(self):
 		"""An enabled connection has to be complete; a secret that shows its environment has to fit it."""
 		if not self.provider:

@@ -513,6 +513,7 @@ def _freeze(row, invoice, found, now) -> bool:
 			"total": str(payload.expected.total),
 			"fiscal_number": payload.expected.number,
 			"provider_id": payload.provider_id or None,
+			"remarks": "\n".join(translated(remark, _) for remark in payload.remarks) or None,
 		}
 	)
 	if mapped.settles:

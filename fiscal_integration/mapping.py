@@ -521,15 +521,25 @@ class _Lines:
 			for row in rows:
 				row.net = row.before
 			return
-		inclusive = [tax for tax in self.taxes if tax.included]
-		gross = sum((row.gross for row in rows), ZERO)
-		by_rate = all(tax.included and tax.charge_type != PER_UNIT for tax in self.taxes)
-		if inclusive and by_rate and gross:
+		included = any(tax.included for tax in self.taxes)
+		if included and all(tax.type != CHARGE and tax.charge_type != PER_UNIT for tax in self.taxes):
 			# ERPNext makes such a document's total exactly, and rounds the rows; so the total leads.
-			share = self.sign * decimal(self.doc.grand_total) / gross
-			for row in rows:
-				row.net = row.before * share
-			return
+			whole = sum(
+				(
+					row.before
+					+ sum(
+						-tax.amount if tax.withheld else tax.amount
+						for tax in self.line_taxes(row.before, row.quantity, row.rates)
+					)
+					for row in rows
+				),
+				ZERO,
+			)
+			if whole:
+				share = self.sign * decimal(self.doc.grand_total) / whole
+				for row in rows:
+					row.net = row.before * share
+				return
 		for row in rows:
 			row.net = self.sign * decimal(row.item.net_amount)
 

@@ -106,7 +106,8 @@ class Payload:
 	"""What will be sent, to the byte, and what it should come back as.
 
 	`provider_id` is what the provider will know it by, where that is certain before it is sent; `fiscal_id` and
-	`qr_value` are the document's own where it is signed here.
+	`qr_value` are the document's own where it is signed here. `remarks` say where it differs from the invoice, for
+	people to know.
 	"""
 
 	body: str
@@ -114,6 +115,7 @@ class Payload:
 	provider_id: str = ""
 	fiscal_id: str = ""
 	qr_value: str = ""
+	remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -296,11 +298,15 @@ class WebhookEvent:
 
 @dataclass(frozen=True)
 class Ping:
-	"""Whether a document could be issued now, in one plain sentence, with what else the provider told."""
+	"""Whether a document could be issued now, in one plain sentence, with what else the provider told.
+
+	`found` are values for parameters that the provider knows; a blank one takes its value.
+	"""
 
 	ok: bool
 	message: str
 	details: tuple[tuple[str, str], ...] = ()
+	found: dict[str, str] = field(default_factory=dict)
 
 
 # What each method that calls returns of a failure, and whether it makes or cancels something (see guard).
@@ -448,6 +454,10 @@ class Provider:
 
 	def check_cancel(self, held: Held, request: CancelRequest, now: datetime) -> list[Problem]:
 		"""What stands in the way of asking to cancel, locally."""
+		return []
+
+	def cancel_notes(self, held: Held, issuer: Party) -> list[str]:
+		"""What a person should know who asks to cancel a document, such as until when the authority takes it."""
 		return []
 
 	def cancel(self, held: Held, request: CancelRequest) -> Cancellation:

@@ -11,21 +11,21 @@ from fiscal_integration.fiscal.invoice import (
 	DocumentKind,
 	Invoice,
 	Line,
-	LineTax,
 	Party,
 	Period,
 	TaxCategory,
 	Treatment,
 )
-from fiscal_integration.fiscal.mexico import catalogs, rfc
+from fiscal_integration.fiscal.mexico import catalogs, facets, regimes, rfc, totals
 from fiscal_integration.fiscal.mexico.cfdi import (
 	check_lines,
 	check_receiver,
-	is_excise,
 	is_foreign,
 	is_walk_in,
-	legal_name,
 )
+from fiscal_integration.fiscal.mexico.facets import fit
+from fiscal_integration.fiscal.mexico.names import legal_name
+from fiscal_integration.fiscal.mexico.totals import Concept, Tax
 from fiscal_integration.fiscal.money import CENT, MICRO, ZERO, decimal, number, quantize
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus
 from fiscal_integration.fiscal.words import say
@@ -90,6 +90,11 @@ REFUSING_CODES = frozenset(
 	)
 )
 WITH_SUBSTITUTE = "01"
+# Seconds between asking again about a document that Facturapi does not find though it gave us its id: seen right
+# after its substitute was stamped (providers/facturapi.md#cancelling). A day and a half in all.
+NOT_YET_WAITS = (30.0, 60.0, 300.0, 900.0, 3600.0, 10800.0, 21600.0, 43200.0, 43200.0)
+# The product keys of fuel (authorities/mexico.md#cancelling).
+FUEL = frozenset(("15101505", "15101514", "15101515"))
 # An issue date may lie 72 hours back (authorities/mexico.md#dates); one hour is kept for delays and clocks.
 OLDEST = timedelta(hours=71)
 CLOCK_SKEW = timedelta(minutes=5)
@@ -136,8 +141,7 @@ class Facturapi(Provider):
 		Parameter(
 			"issuing_postal_code",
 			"Postal Code of the Place of Issue",
-			required=True,
-			help="Five digits. Walk-in sales carry it as the receiver's postal code.",
+			help="Five digits, the same as at Facturapi: walk-in sales carry it. Blank takes Facturapi's at the next Ping.",
 		),
 		Parameter(
 			"time_zone",
@@ -239,8 +243,16 @@ class Facturapi(Provider):
 				problems.append(
 					Problem(say("{0} is not in SAT's catalogue of payment forms.", value), field=key)
 				)
+		series = connection.parameters.get("series", "")
+		if series != fit(series, facets.SERIES):
+			problems.append(
+				Problem(
+					say("The series has {0} characters at most, and no bar (|).", facets.SERIES),
+					field="series",
+				)
+			)
 		use = connection.parameters.get("default_use", "")
-		if use and use not in catalogs.USES:
+		if use and use not in regimes.USES:
 			problems.append(
 				Problem(say("{0} is not in SAT's catalogue of CFDI uses.", use), field="default_use")
 			)
@@ -261,15 +273,33 @@ class Facturapi(Provider):
 			return Ping(False, answer.message)
 		if not (answer.json() or {}).get("ok"):
 			return Ping(False, "The server answers, but not as Facturapi does: check the server URL.")
-		details = []
+		details, place = [], ""
 		organization = self._get("organization", "/organizations/me")
-		if isinstance(organization, Response) and organization.json():
+		if isinstance(organization, Response) and isinstance(organization.json(), dict):
 			legal = organization.json().get("legal") or {}
+			place = str((legal.get("address") or {}).get("zip") or "")
+			place = place if re.fullmatch(r"[0-9]{5}", place) else ""
 			details = [
-				(label, str(legal[key]))
-				for label, key in (("Issuer", "legal_name"), ("RFC", "tax_id"))
-				if legal.get(key)
+				(label, str(value))
+				for label, value in (
+					("Issuer", legal.get("legal_name")),
+					("RFC", legal.get("tax_id")),
+					("Postal Code", place),
+				)
+				if value
 			]
+		own = self.parameter("issuing_postal_code")
+		if place and own and own != place:
+			return Ping(
+				False,
+				say(
+					"The postal code of the place of issue is {0} here and {1} at Facturapi: SAT would refuse every sale "
+					"to the general public (CFDI40149). Correct it, or clear it here to take Facturapi's.",
+					own,
+					place,
+				),
+				tuple(details),
+			)
 		newest = self._get("list", "/invoices", params={"limit": 1})
 		if isinstance(newest, Failure):
 			return Ping(False, newest.message, tuple(details))
@@ -284,17 +314,27 @@ class Facturapi(Provider):
 					),
 					tuple(details),
 				)
-		return Ping(True, "Connection successful", tuple(details))
+		found = {"issuing_postal_code": place} if place else {}
+		return Ping(True, "Connection successful", tuple(details), found)
 
 	# -- before sending ----------------------------------------------------------------------------------
 
 	def not_needed(self, invoice):
+		if invoice.lines and not told_lines(invoice):
+			return "Nothing is charged, and SAT takes no CFDI of nothing."
 		return "It goes into the global invoice of its period." if self.collects(invoice) else ""
 
 	def collects(self, invoice):
-		"""Walk-in sales, where the settings say so, and returns of those that are in no global invoice yet (2.6)."""
+		"""Walk-in sales, where the settings say so, and returns of those that are in no global invoice yet
+		(authorities/mexico.md#general-public).
+
+		One on credit is no sale to the general public: `validate` says what to do. One in another currency than the
+		others has a document of its own.
+		"""
 		collected = self.parameter("walk_in_sales") == GLOBAL and is_walk_in(invoice.receiver)
 		if not collected or invoice.period or invoice.kind is DocumentKind.PAYMENT:
+			return False
+		if self._on_credit(invoice) or invoice.currency != (invoice.company_currency or invoice.currency):
 			return False
 		original = invoice.reference
 		return not (
@@ -306,9 +346,20 @@ class Facturapi(Provider):
 			return self._check_payment(invoice, now)
 		problems = [
 			*check_receiver(invoice.receiver, self._use(invoice)),
-			*check_lines(invoice.lines, self._product_code, self._unit_code),
+			*check_lines(told_lines(invoice), self._product_code, self._unit_code),
 		]
-		if len(invoice.lines) > LARGEST_GLOBAL:
+		if is_walk_in(invoice.receiver) and not self.parameter("issuing_postal_code"):
+			problems.append(no_place())
+		if is_walk_in(invoice.receiver) and self._on_credit(invoice):
+			problems.append(
+				Problem(
+					"A part of this sale is not paid, and SAT takes no sale on credit to the general public. Take the "
+					"full payment, write off what is missing (Write Off Amount), or choose a customer with an RFC.",
+					code="walk_in_on_credit",
+					field="payments",
+				)
+			)
+		if len(told_lines(invoice)) > LARGEST_GLOBAL:
 			problems.append(
 				Problem(
 					say("A CFDI takes {0} lines at most. Choose a shorter period.", LARGEST_GLOBAL),
@@ -327,9 +378,7 @@ class Facturapi(Provider):
 		if not re.fullmatch(r"[A-Z]{3}", invoice.currency):
 			problems.append(Problem(say("{0} is not a currency code.", invoice.currency), field="currency"))
 		if invoice.currency != "MXN" and invoice.exchange_rate <= 0:
-			problems.append(
-				Problem("The exchange rate has to be above zero.", field="conversion_rate"),
-			)
+			problems.append(no_rate(invoice, "conversion_rate"))
 		form, method = self._payment(invoice)
 		if form not in catalogs.PAYMENT_FORMS:
 			problems.append(
@@ -367,7 +416,7 @@ class Facturapi(Provider):
 				)
 			)
 		if not problems:
-			expected = self._total(invoice)
+			_concepts, expected = self._concepts(invoice)
 			if abs(expected - invoice.total) > CENT:
 				problems.append(
 					Problem(
@@ -389,12 +438,15 @@ class Facturapi(Provider):
 			return self._build_payment(invoice, reference, idempotency_key)
 		form, method = self._payment(invoice)
 		kind = TYPES[invoice.kind]
+		concepts, total = self._concepts(invoice)
 		zone = ZoneInfo(self.parameter("time_zone"))
 		dated = invoice.issued_at if now - invoice.issued_at < OLDEST else now
 		body = {
 			"type": kind,
 			"customer": self._customer(invoice.receiver),
-			"items": [self._item(line) for line in invoice.lines],
+			"items": [
+				self._item(line, concept) for line, concept in zip(told_lines(invoice), concepts, strict=True)
+			],
 			"payment_form": form,
 			"payment_method": method,
 			"use": self._use(invoice),
@@ -428,12 +480,38 @@ class Facturapi(Provider):
 			json.dumps(body, ensure_ascii=False, separators=(",", ":")),
 			Expected(
 				document_type=kind,
-				total=self._total(invoice),
+				total=total,
 				currency=invoice.currency,
 				receiver=self._receiver_id(invoice.receiver),
 				environment=self.connection.environment,
 			),
+			remarks=(*self._left_out(invoice), *self._apart(invoice, total)),
 		)
+
+	@staticmethod
+	def _left_out(invoice) -> list[str]:
+		return [
+			say(
+				"Row {0} ({1}) costs nothing and is left out of the CFDI: SAT takes no line of zero.",
+				line.row,
+				line.description[:40],
+			)
+			for line in invoice.lines
+			if line.nothing_to_tax
+		]
+
+	@staticmethod
+	def _apart(invoice, total: Decimal) -> list[str]:
+		if total == invoice.total:
+			return []
+		return [
+			say(
+				"SAT rounds each sum of a CFDI by itself, which makes {0} {1} of this invoice of {2}.",
+				total,
+				invoice.currency,
+				invoice.total,
+			)
+		]
 
 	# -- payments of sales on credit (1.3, type P) ---------------------------------------------------------
 
@@ -446,6 +524,8 @@ class Facturapi(Provider):
 
 	def _check_payment(self, invoice, now):
 		problems = list(check_receiver(invoice.receiver, catalogs.PAYMENTS))
+		if is_walk_in(invoice.receiver) and not self.parameter("issuing_postal_code"):
+			problems.append(no_place())
 		form = self._payment(invoice)[0]
 		if form not in catalogs.PAYMENT_FORMS or form == "99":
 			problems.append(
@@ -461,7 +541,7 @@ class Facturapi(Provider):
 		if invoice.issued_at > now + CLOCK_SKEW:
 			problems.append(Problem("A payment of the future cannot be told to SAT.", field="posting_date"))
 		if invoice.currency != "MXN" and invoice.exchange_rate <= 0:
-			problems.append(Problem("The exchange rate has to be above zero.", field="target_exchange_rate"))
+			problems.append(no_rate(invoice, "target_exchange_rate"))
 		return problems
 
 	def _build_payment(self, invoice, reference, idempotency_key):
@@ -474,7 +554,7 @@ class Facturapi(Provider):
 			"related_documents": [self._settled(entry, invoice.currency) for entry in invoice.settles],
 		}
 		if invoice.payment_reference:
-			payment["numOperacion"] = invoice.payment_reference[:100]
+			payment["numOperacion"] = fit(invoice.payment_reference, facets.OPERATION)
 		body = {
 			"type": PAYMENT_TYPE,
 			"customer": self._customer(invoice.receiver),
@@ -497,7 +577,7 @@ class Facturapi(Provider):
 
 	@staticmethod
 	def _settled(entry, currency: str) -> dict:
-		"""One sale with the part of its taxes that this payment stands for, in cents as in the official example."""
+		"""One sale with the part of its taxes that this payment stands for: bases of six decimals, never zero."""
 		share = entry.amount / entry.total
 		settled = {
 			"uuid": entry.fiscal_id,
@@ -506,7 +586,7 @@ class Facturapi(Provider):
 			"last_balance": number(entry.last_balance),
 			"currency": entry.currency,
 			"taxes": [
-				{**tax, "base": number(quantize(base * share))}
+				{**tax, "base": number(max(quantize(base * share, MICRO), MICRO))}
 				for base, tax in taxes_of(json.loads(entry.payload))
 			],
 		}
@@ -523,14 +603,15 @@ class Facturapi(Provider):
 				"address": {"zip": self.parameter("issuing_postal_code")},
 			}
 		customer = {
-			"legal_name": legal_name(party.name),
+			"legal_name": legal_name(fit(party.name, facets.NAME), not rfc.is_company(party.tax_id)),
 			"tax_id": party.tax_id,
 			"tax_system": party.regime,
 			"address": {"zip": party.postal_code},
 		}
 		if is_foreign(party):
 			# Facturapi puts XEXX010101000 itself; it wants the real foreign id, or none (1.3).
-			customer["legal_name"] = party.name
+			customer["legal_name"] = fit(party.name, facets.NAME)
+			customer["tax_id"] = fit(party.tax_id, facets.FOREIGN_ID)
 			customer["tax_system"] = catalogs.WITHOUT_OBLIGATIONS
 			customer["address"]["country"] = catalogs.ALPHA_3[party.country]
 			if not party.tax_id:
@@ -546,52 +627,71 @@ class Facturapi(Provider):
 		# What a foreign receiver's id comes back as is not documented, so it is not compared.
 		return "" if is_foreign(party) else party.tax_id
 
-	def _item(self, line: Line) -> dict:
-		taxability = {Treatment.OUTSIDE: "01"}.get(self._treatment(line), "02")
-		item = {
-			"quantity": number(line.quantity),
-			"product": {
-				"description": line.description[:1000],
-				"product_key": self._product_code(line),
-				"unit_key": self._unit_code(line),
-				"unit_name": line.unit or "Elemento",
-				"price": number(quantize(line.unit_price, MICRO)),
-				"tax_included": False,
-				"taxability": taxability,
-				"taxes": self._taxes(line),
-			},
-		}
-		if line.discount:
-			item["discount"] = number(quantize(line.discount, MICRO))
-		if line.code:
-			item["product"]["sku"] = line.code
-		local = [tax for tax in line.taxes if tax.category is TaxCategory.LOCAL]
-		if local:
-			item["product"]["local_taxes"] = [
-				{"type": tax.name or "Local", "rate": number(tax.rate), "withholding": tax.withheld}
-				for tax in local
-			]
-		return item
+	def _concepts(self, invoice: Invoice) -> tuple[tuple[Concept, ...], Decimal]:
+		"""The lines that are told, shaped so that SAT's total is the invoice's where that can be had; and that total."""
+		concepts = [
+			Concept(
+				quantize(line.quantity, MICRO),
+				quantize(line.unit_price, MICRO),
+				quantize(line.discount, MICRO),
+				self._taxes(line),
+			)
+			for line in told_lines(invoice)
+		]
+		return totals.shaped(concepts, invoice.total, totals.DECIMALS.get(invoice.currency, 2))
 
-	def _taxes(self, line: Line) -> list[dict]:
-		taxes = []
+	def _taxes(self, line: Line) -> tuple[Tax, ...]:
+		"""The taxes of a line as a CFDI has them."""
+		treatment = self._treatment(line)
+		quota = any(tax.per_unit for tax in line.taxes)
+		found = [Tax("IVA", ZERO, totals.EXEMPT)] if treatment is Treatment.EXEMPT else []
 		for tax in line.taxes:
 			if tax.category is TaxCategory.LOCAL:
+				name = fit(tax.name, facets.CODE) or "Local"
+				found.append(Tax(name, tax.rate, withheld=tax.withheld, local=True))
 				continue
-			entry = {
-				"type": TAX_TYPES[tax.category],
-				"rate": number(tax.rate),
-				"factor": "Tasa",
-				"withholding": tax.withheld,
-			}
-			if tax.category is TaxCategory.EXCISE:
-				below = any(other.on_top_of_excise for other in line.taxes)
-				entry["ieps_mode"] = "sum_before_taxes" if below else "break_down"
-			taxes.append(entry)
-		if self._treatment(line) is Treatment.EXEMPT:
-			taxes = [entry for entry in taxes if entry["type"] != "IVA" or entry["withholding"]]
-			taxes.insert(0, {"type": "IVA", "rate": 0, "factor": "Exento", "withholding": False})
-		return taxes
+			transferred_vat = tax.category is TaxCategory.VAT and not tax.withheld
+			if treatment is Treatment.OUTSIDE or (transferred_vat and treatment is Treatment.EXEMPT):
+				continue
+			piece = None
+			if tax.per_unit:
+				piece = Decimal(1)
+			elif quota and tax.on_top_of_excise:
+				piece = quantize(tax.base / line.quantity, MICRO)
+			found.append(
+				Tax(
+					TAX_TYPES[tax.category],
+					quantize(tax.rate, MICRO),
+					totals.QUOTA if tax.per_unit else totals.RATE,
+					tax.withheld,
+					tax.on_top_of_excise and piece is None,
+					piece=piece,
+				)
+			)
+		return tuple(found)
+
+	def _item(self, line: Line, concept: Concept) -> dict:
+		product = {
+			"description": fit(line.description, facets.DESCRIPTION) or fit(line.code, facets.CODE) or "-",
+			"product_key": self._product_code(line),
+			"unit_key": self._unit_code(line),
+			"unit_name": fit(line.unit, facets.UNIT) or "Elemento",
+			"price": number(concept.price),
+			"tax_included": False,
+			"taxability": "01" if self._treatment(line) is Treatment.OUTSIDE else "02",
+			"taxes": [_tax_entry(tax, concept) for tax in concept.taxes if not tax.local],
+		}
+		item = {"quantity": number(concept.quantity), "product": product}
+		if concept.discount:
+			item["discount"] = number(concept.discount)
+		if code := fit(line.code, facets.CODE):
+			product["sku"] = code
+		local = [tax for tax in concept.taxes if tax.local]
+		if local:
+			product["local_taxes"] = [
+				{"type": tax.kind, "rate": number(tax.rate), "withholding": tax.withheld} for tax in local
+			]
+		return item
 
 	def _treatment(self, line: Line) -> Treatment:
 		"""A line that carries value-added tax is taxed, at 0 % too; else the item or the setting says."""
@@ -601,28 +701,6 @@ class Facturapi(Provider):
 			return Treatment.TAXED
 		return Treatment(self.parameter("untaxed_lines"))
 
-	def _total(self, invoice: Invoice) -> Decimal:
-		"""What Facturapi will make of it: six decimals per line and tax, two in the total (1.13)."""
-		total = ZERO
-		for line in invoice.lines:
-			base = quantize(line.unit_price, MICRO) * line.quantity
-			base = quantize(base - quantize(line.discount, MICRO), MICRO)
-			total += base
-			if self._treatment(line) is Treatment.OUTSIDE:
-				continue
-			excise = sum((self._amount(tax, base) for tax in line.taxes if is_excise(tax)), ZERO)
-			for tax in line.taxes:
-				if tax.category is TaxCategory.VAT and not tax.withheld:
-					if self._treatment(line) is Treatment.EXEMPT:
-						continue
-				amount = self._amount(tax, base + excise if tax.on_top_of_excise else base)
-				total += -amount if tax.withheld else amount
-		return quantize(total)
-
-	@staticmethod
-	def _amount(tax: LineTax, base: Decimal) -> Decimal:
-		return quantize(base * tax.rate, MICRO)
-
 	def _product_code(self, line: Line) -> str:
 		return line.product_code or self.parameter("default_product_code")
 
@@ -631,15 +709,17 @@ class Facturapi(Provider):
 
 	def _use(self, invoice: Invoice) -> str:
 		receiver = invoice.receiver
-		if is_walk_in(receiver) or is_foreign(receiver) or receiver.regime == catalogs.WITHOUT_OBLIGATIONS:
+		if is_walk_in(receiver) or is_foreign(receiver):
 			return catalogs.NO_FISCAL_EFFECT
 		if invoice.kind is DocumentKind.CREDIT_NOTE and not receiver.use:
 			return "G02"
+		if receiver.regime == catalogs.WITHOUT_OBLIGATIONS and receiver.use != "G02":
+			return catalogs.NO_FISCAL_EFFECT
 		return receiver.use or self.parameter("default_use")
 
 	def _payment(self, invoice: Invoice) -> tuple[str, str]:
 		"""Payment form and method. Of several forms the one with the largest amount is named."""
-		if invoice.kind is not DocumentKind.CREDIT_NOTE and invoice.on_credit:
+		if self._on_credit(invoice):
 			return "99", PAID_LATER
 		if invoice.payments:
 			largest = max(invoice.payments, key=lambda payment: payment.amount)
@@ -647,6 +727,10 @@ class Facturapi(Provider):
 		if invoice.kind is DocumentKind.CREDIT_NOTE:
 			return self.parameter("credit_note_payment_form"), "PUE"
 		return self.parameter("default_payment_form"), "PUE"
+
+	@staticmethod
+	def _on_credit(invoice: Invoice) -> bool:
+		return invoice.on_credit and invoice.kind is not DocumentKind.CREDIT_NOTE
 
 	# -- calls -------------------------------------------------------------------------------------------
 
@@ -742,7 +826,7 @@ class Facturapi(Provider):
 		if isinstance(answer, Failure):
 			return Cancellation(failure=answer)
 		if not 200 <= answer.status < 300:
-			failure = failure_of(answer, issuing=True)
+			failure = not_yet(answer) or failure_of(answer, issuing=True)
 			if failure.code in REFUSING_CODES:
 				return Cancellation(CancelStatus.REFUSED, failure.message)
 			return Cancellation(failure=failure)
@@ -759,8 +843,27 @@ class Facturapi(Provider):
 		if isinstance(answer, Failure):
 			return Cancellation(failure=answer)
 		if answer.status != 200:
-			return Cancellation(failure=failure_of(answer, issuing=False))
+			return Cancellation(failure=not_yet(answer) or failure_of(answer, issuing=False))
 		return cancellation_of(answer.json(), held, asked_anew=True)
+
+	def cancel_notes(self, held, issuer):
+		year = held.issued_at.year + 1 if held.issued_at else None
+		notes = []
+		if year and rfc.is_company(issuer.tax_id):
+			notes.append(
+				say("SAT takes the cancellation until {0}, later only with a fine.", f"{year}-03-31")
+			)
+		elif year:
+			notes.append(
+				say("SAT takes the cancellation until {0}, later only with a fine.", f"{year}-04-30")
+			)
+		if needs_consent(held.payload):
+			notes.append(
+				"The receiver has to agree expressly, since this is fuel or a payment: silence is no consent."
+			)
+		else:
+			notes.append("The receiver has three business days to agree; silence is consent.")
+		return notes
 
 	def acknowledgement(self, held):
 		return self._download(held.provider_id, "cancellation_receipt/xml", "application/xml", b"<")
@@ -856,32 +959,120 @@ def remote(body) -> RemoteDocument | None:
 	)
 
 
+def told_lines(invoice: Invoice) -> tuple[Line, ...]:
+	"""The lines that a CFDI can tell: SAT wants a price and a base above zero."""
+	return tuple(line for line in invoice.lines if not line.nothing_to_tax)
+
+
+def no_place() -> Problem:
+	return Problem(
+		"The postal code of the place of issue is not known. Press Ping Server in the fiscal settings, which takes it "
+		"from Facturapi, and send the document again.",
+		code="place_of_issue",
+		field="issuing_postal_code",
+		stops_sale=False,
+	)
+
+
+def no_rate(invoice: Invoice, field: str) -> Problem:
+	return Problem(
+		say(
+			"There is no exchange rate from {0} to MXN. Enter it in the Currency Exchange list, for {1} or an "
+			"earlier day.",
+			invoice.currency,
+			invoice.issued_at.date().isoformat(),
+		),
+		code="exchange_rate",
+		field=field,
+	)
+
+
+def _tax_entry(tax: Tax, concept: Concept) -> dict:
+	entry = {
+		"type": tax.kind,
+		"rate": number(tax.rate),
+		"factor": tax.factor,
+		"withholding": tax.withheld,
+	}
+	if tax.piece is not None:
+		# Facturapi multiplies a base by the quantity (providers/facturapi.md#requests).
+		entry["base"] = number(tax.piece)
+	if tax.kind == "IEPS":
+		below = any(other.over_excise for other in concept.taxes)
+		entry["ieps_mode"] = (
+			"unit" if tax.factor == totals.QUOTA else "sum_before_taxes" if below else "break_down"
+		)
+	return entry
+
+
+def concepts_of(request: dict) -> list[Concept]:
+	"""The concepts of an issued sale, from the request that made it."""
+	found = []
+	for item in request.get("items") or ():
+		entries = item["product"].get("taxes") or ()
+		summed = any(tax.get("ieps_mode") == "sum_before_taxes" for tax in entries)
+		found.append(
+			Concept(
+				decimal(item.get("quantity", 1)),
+				decimal(item["product"]["price"]),
+				decimal(item.get("discount", 0)),
+				tuple(
+					Tax(
+						tax["type"],
+						decimal(tax["rate"]),
+						tax["factor"],
+						tax["withholding"],
+						summed
+						and tax["type"] == "IVA"
+						and not tax["withholding"]
+						and tax.get("base") is None,
+						piece=decimal(tax["base"]) if tax.get("base") is not None else None,
+					)
+					for tax in entries
+				),
+			)
+		)
+	return found
+
+
 def taxes_of(request: dict) -> list[tuple[Decimal, dict]]:
-	"""The taxes of an issued sale from the request that made it: the base of each kind and rate, and the tax.
+	"""The taxes of an issued sale from the request that made it: the base of each tax, factor and rate, and the tax.
 
 	Local taxes have no place in a payment complement.
 	"""
 	bases: dict[tuple, Decimal] = {}
-	for item in request.get("items") or ():
-		product = item["product"]
-		price, quantity = decimal(product["price"]), decimal(item.get("quantity", 1))
-		base = quantize(price * quantity - decimal(item.get("discount", 0)), MICRO)
-		excise = sum(
-			(
-				quantize(base * decimal(tax["rate"]), MICRO)
-				for tax in product.get("taxes") or ()
-				if tax.get("ieps_mode") == "sum_before_taxes" and not tax.get("withholding")
-			),
-			ZERO,
-		)
-		for tax in product.get("taxes") or ():
-			over = base + excise if tax["type"] == "IVA" and not tax["withholding"] else base
-			kind = (tax["type"], tax["rate"], tax["factor"], tax["withholding"])
-			bases[kind] = bases.get(kind, ZERO) + over
+	for concept in concepts_of(request):
+		for tax, base, _amount in concept.taxed():
+			kind = (tax.kind, tax.factor, tax.rate, tax.withheld)
+			bases[kind] = bases.get(kind, ZERO) + base
 	return [
-		(base, {"type": kind, "rate": rate, "factor": factor, "withholding": withheld})
-		for (kind, rate, factor, withheld), base in bases.items()
+		(base, {"type": kind, "rate": number(rate), "factor": factor, "withholding": withheld})
+		for (kind, factor, rate, withheld), base in bases.items()
 	]
+
+
+def not_yet(answer: Response) -> Failure | None:
+	"""What it means that a document of which we hold the id is not found; None for all other answers."""
+	code = str((answer.json() or {}).get("code") or "")
+	if answer.status != 404 or code != "invoice_not_found":
+		return None
+	return Failure(
+		ErrorClass.TRANSIENT,
+		"Facturapi does not find this document at the moment, though it was issued there.",
+		"not_yet",
+		waits=NOT_YET_WAITS,
+	)
+
+
+def needs_consent(payload: str) -> bool:
+	"""Whether silence is no consent to a cancellation: of payment complements, and of fuel."""
+	try:
+		request = json.loads(payload or "{}")
+		return request.get("type") == PAYMENT_TYPE or any(
+			item["product"]["product_key"] in FUEL for item in request.get("items") or ()
+		)
+	except (ValueError, KeyError, TypeError, AttributeError):
+		return False
 
 
 def cancellation_of(body, held, asked_anew: bool = False) -> Cancellation:
@@ -898,11 +1089,14 @@ def cancellation_of(body, held, asked_anew: bool = False) -> Cancellation:
 		return Cancellation(CancelStatus.CANCELLED)
 	state = body.get("cancellation_status") or "none"
 	if state in ("pending", "verifying") or (state == "expired" and not asked_anew):
-		message = (
-			"SAT examines the request."
-			if state == "verifying"
-			else "The receiver has three business days to agree; silence is consent."
-		)
+		if state == "verifying":
+			message = "SAT examines the request."
+		elif needs_consent(held.payload):
+			message = (
+				"The receiver has to agree expressly, since this is fuel or a payment: silence is no consent."
+			)
+		else:
+			message = "The receiver has three business days to agree; silence is consent."
 		return Cancellation(CancelStatus.PENDING, message)
 	if state == "rejected":
 		return Cancellation(CancelStatus.REFUSED, "The receiver did not agree: the document stays valid.")

@@ -18,7 +18,7 @@ from fiscal_integration.fiscal.invoice import (
 	TaxCategory,
 	Treatment,
 )
-from fiscal_integration.fiscal.mexico.cfdi import legal_name
+from fiscal_integration.fiscal.mexico.names import legal_name
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.remote import RemoteStatus
 from fiscal_integration.fiscal.words import translated
@@ -308,13 +308,121 @@ class TestValidate(unittest.TestCase):
 
 	def test_use_has_to_fit_the_regime(self):
 		self.assertEqual(self.codes(self.receiver(use="D01")), ["use"])
-		self.assertEqual(self.codes(self.receiver(regime="605", use="D01")), [])
+		person = {"tax_id": "RUOM851012AB3", "regime": "605"}
+		self.assertEqual(self.codes(self.receiver(use="D01", **person)), [])
+		self.assertEqual(self.codes(self.receiver(use="G03", **person)), ["use"])
+
+	def test_a_regime_that_is_over(self):
+		for regime in ("609", "628", "629", "630", "999"):
+			with self.subTest(regime):
+				self.assertEqual(self.codes(self.receiver(regime=regime)), ["tax_system"])
+
+	def test_a_regime_has_to_fit_the_kind_of_person(self):
+		for tax_id, regime, codes in (
+			("PCE950708QX2", "612", ["tax_system"]),
+			("PCE950708QX2", "626", []),
+			("RUOM851012AB3", "601", ["tax_system"]),
+			("RUOM851012AB3", "626", []),
+		):
+			with self.subTest((tax_id, regime)):
+				self.assertEqual(self.codes(self.receiver(tax_id=tax_id, regime=regime)), codes)
+
+	def test_a_credit_note_for_somebody_without_obligations(self):
+		note = {"kind": DocumentKind.CREDIT_NOTE, "reference": Reference("POS Invoice", "X", "U")}
+		receiver = replace(sale().receiver, tax_id="RUOM851012AB3", regime="616", use="")
+		body, _ = built(sale(receiver=receiver, **note))
+		self.assertEqual(body["use"], "G02")
+		self.assertEqual(built(sale(receiver=receiver))[0]["use"], "S01")
+
+	def test_rates_that_sat_does_not_know(self):
+		for taxes, codes in (
+			((vat("100", "0.15"),), ["tax_rate"]),
+			((vat("100", "0.10"),), ["tax_rate"]),
+			((vat("100", "0.08"),), []),
+			((vat("100"), vat("100", "0.106667", withheld=True)), []),
+			((vat("100"), vat("100", "0.17", withheld=True)), ["tax_rate"]),
+			((vat("100"), LineTax(TaxCategory.INCOME, Decimal("0.36"), 100, 36, True)), ["tax_rate"]),
+			((vat("100"), LineTax(TaxCategory.INCOME, Decimal("0.1"), 100, 10, False)), ["tax_rate"]),
+			((vat("100"), LineTax(TaxCategory.EXCISE, Decimal("0.12"), 100, 12)), ["tax_rate"]),
+		):
+			total = 100 + sum(-tax.amount if tax.withheld else tax.amount for tax in taxes)
+			with self.subTest(taxes=taxes):
+				self.assertEqual(self.codes(sale(line(taxes=taxes), total=str(total))), codes)
+
+	def test_nothing_is_sold_on_credit_to_the_general_public(self):
+		"""InformacionGlobal never goes with PPD (authorities/mexico.md#general-public)."""
+		nobody = sale(receiver=Party("Cliente", walk_in=True), on_credit=True)
+		self.assertEqual(self.codes(nobody), ["walk_in_on_credit"])
+		one = provider(walk_in_sales="Global Invoice")
+		self.assertFalse(one.collects(nobody))
+		self.assertEqual(one.not_needed(nobody), "")
+		self.assertTrue(one.collects(replace(nobody, on_credit=False)))
+
+	def test_without_a_rate_to_pesos(self):
+		dollars = sale(currency="USD", exchange_rate=Decimal(0))
+		(problem,) = provider().validate(dollars, NOW)
+		self.assertIn("Currency Exchange", problem.message)
 
 	def test_lines(self):
 		self.assertEqual(self.codes(sale(line(product_code="123"))), ["product_key"])
 		self.assertEqual(self.codes(sale(line(unit_code="PIEZA"))), ["unit_key"])
 		self.assertIn("items", self.codes(sale(line(quantity="0"))))
 		self.assertIn("items", self.codes(sale(line(net="-1", price="-1"))))
+
+	def test_what_is_free_is_left_out_and_noted(self):
+		gift = replace(line(net="0", price="0", taxes=(vat("0"),)), row=2)
+		off = replace(line(net="0", price="50", taxes=(vat("0"),), discount=Decimal(50)), row=3)
+		invoice = sale(line(), gift, off)
+		one = provider()
+		self.assertEqual(one.validate(invoice, NOW), [])
+		payload = one.build(invoice, "ref", "key", NOW)
+		self.assertEqual(len(json.loads(payload.body)["items"]), 1)
+		self.assertEqual([remark[:5] for remark in payload.remarks], ["Row 2", "Row 3"])
+		self.assertEqual(one.not_needed(invoice), "")
+		self.assertIn("Nothing is charged", one.not_needed(sale(gift, off, total="0")))
+
+	def test_a_cent_that_cannot_be_reached_is_known_before(self):
+		withheld = LineTax(
+			TaxCategory.INCOME, Decimal("0.1"), Decimal("0.15"), Decimal("0.015"), withheld=True
+		)
+		invoice = sale(line(net="0.15", taxes=(vat("0.15"), withheld)), total="0.14")
+		one = provider()
+		self.assertEqual(one.validate(invoice, NOW), [])
+		payload = one.build(invoice, "ref", "key", NOW)
+		self.assertEqual(payload.expected.total, Decimal("0.15"))
+		(remark,) = payload.remarks
+		self.assertIn("0.15 MXN", remark)
+
+	def test_the_lines_make_what_the_customer_paid(self):
+		excise = LineTax(TaxCategory.EXCISE, Decimal("0.08"), Decimal("72.302041"), Decimal("5.784163"))
+		above = vat("78.086204", on_top_of_excise=True)
+		bottle = line(net="72.302041", price="10.328863", quantity="7", taxes=(excise, above))
+		body, expected = built(sale(bottle, total="90.58"))
+		self.assertEqual(expected.total, Decimal("90.58"))
+		self.assertLess(abs(body["items"][0]["product"]["price"] * 7 - 72.302041), 0.005)
+
+	def test_excise_by_quota(self):
+		"""A base is that of one piece (providers/facturapi.md#requests)."""
+		quota = LineTax(TaxCategory.EXCISE, Decimal("1.5"), Decimal(4), Decimal(6), per_unit=True)
+		above = vat("46", on_top_of_excise=True)
+		body, expected = built(
+			sale(line(net="40", price="10", quantity="4", taxes=(quota, above)), total="53.36")
+		)
+		self.assertEqual(expected.total, Decimal("53.36"))
+		self.assertEqual(
+			body["items"][0]["product"]["taxes"],
+			[
+				{
+					"type": "IEPS",
+					"rate": 1.5,
+					"factor": "Cuota",
+					"withholding": False,
+					"base": 1,
+					"ieps_mode": "unit",
+				},
+				{"type": "IVA", "rate": 0.16, "factor": "Tasa", "withholding": False, "base": 11.5},
+			],
+		)
 
 	def test_a_cent_is_rounding_and_more_is_not(self):
 		self.assertEqual(self.codes(sale(total="116.01")), [])
@@ -355,7 +463,6 @@ class TestConnection(unittest.TestCase):
 	def test_parameters(self):
 		for key, value in (
 			("issuing_postal_code", "4410"),
-			("issuing_postal_code", ""),
 			("time_zone", "Mexico"),
 			("default_product_code", "1"),
 			("default_unit_code", "pieza"),
@@ -488,6 +595,58 @@ class TestPing(unittest.TestCase):
 				ping = provider(*answers).ping()
 				self.assertFalse(ping.ok)
 				self.assertIn(words, ping.message)
+
+	def test_the_place_of_issue_is_the_organizations(self):
+		"""SAT refuses every sale to the general public whose postal code is not that of the issuer (CFDI40149)."""
+		me = (200, {"legal": {"tax_id": "EKU9003173C9", "address": {"zip": "44100"}}})
+		newest = (200, {"data": []})
+		self.assertTrue(provider(self.ok, me, newest).ping().ok)
+		ping = provider(self.ok, me, issuing_postal_code="64000").ping()
+		self.assertFalse(ping.ok)
+		for word in ("64000", "44100", "CFDI40149"):
+			self.assertIn(word, ping.message)
+		ping = provider(self.ok, me, newest, issuing_postal_code="").ping()
+		self.assertEqual((ping.ok, ping.found), (True, {"issuing_postal_code": "44100"}))
+
+	def test_without_one_walk_in_sales_wait_for_a_person_and_not_the_till(self):
+		nobody = sale(receiver=Party("Cliente", walk_in=True))
+		(problem,) = provider(issuing_postal_code="").validate(nobody, NOW)
+		self.assertFalse(problem.stops_sale)
+		self.assertIn("Ping Server", problem.message)
+
+
+class TestCancelling(unittest.TestCase):
+	held = Held("5f7d8b1e9a3c4b0017a1b2c3", answer()["uuid"], issued_at=NOW)
+
+	def test_not_found_is_not_yet(self):
+		from fiscal_integration.providers.base import CancelRequest
+
+		absent = (404, {"ok": False, "status": 404, "code": "invoice_not_found", "message": "No existe"})
+		for ask in (
+			lambda one: one.cancel(self.held, CancelRequest(motive="02")),
+			lambda one: one.cancellation(self.held),
+		):
+			found = ask(provider(absent))
+			self.assertEqual((found.status, found.failure.error_class), (None, ErrorClass.TRANSIENT))
+			self.assertTrue(found.failure.waits)
+		wrong = provider((404, b"<html>nginx</html>")).cancel(self.held, CancelRequest(motive="02"))
+		self.assertEqual(wrong.failure.error_class, ErrorClass.CONFIGURATION)
+
+	def test_until_when_and_with_whose_consent(self):
+		one = provider()
+		company, person = Party("A", "EKU9003173C9"), Party("B", "RUOM851012AB3")
+		for issuer, day in ((company, "2027-03-31"), (person, "2027-04-30")):
+			self.assertIn(day, one.cancel_notes(self.held, issuer)[0])
+		fuel = {"type": "I", "items": [{"product": {"product_key": "15101514"}}]}
+		for payload, words in (
+			({"type": "P"}, "silence is no consent"),
+			(fuel, "silence is no consent"),
+			({"type": "I", "items": []}, "silence is consent"),
+		):
+			held = replace(self.held, payload=json.dumps(payload))
+			self.assertIn(words, one.cancel_notes(held, company)[1])
+			pending = {**answer(), "cancellation_status": "pending"}
+			self.assertIn(words, provider((200, pending)).cancellation(held).message)
 
 
 class TestFiles(unittest.TestCase):

@@ -91,7 +91,6 @@ class TestSettings(FiscalTestCase):
 		self.refused("web address", server_url="facturapi")
 
 	def test_what_is_missing_or_wrong_is_named(self):
-		self.refused("Postal Code", parameters={"issuing_postal_code": ""})
 		self.refused("five digits", parameters={"issuing_postal_code": "4410"})
 		self.refused("time zone", parameters={"time_zone": "Guadalajara"})
 		self.refused("provider", provider="")
@@ -171,7 +170,20 @@ class TestPing(FiscalTestCase):
 		self.assertIn(["RFC", "EKU9003173C9"], result["details"])
 		doc = frappe.get_doc(SETTINGS)
 		self.assertTrue(doc.last_ping_ok and doc.last_ping_at)
-		self.assertRegex(doc.last_ping_message, r"^Connection successful \(.*RFC: EKU9003173C9\)")
+		self.assertRegex(
+			doc.last_ping_message, r"^Connection successful \(.*RFC: EKU9003173C9; Postal Code: 44100\)"
+		)
+
+	def test_a_blank_postal_code_takes_the_providers(self):
+		self.connect(parameters={"issuing_postal_code": ""})
+		self.addCleanup(self.connect)
+		place = next(value for label, value in self.ping()["details"] if label == "Postal Code")
+		kept = {row.parameter: row.value for row in frappe.get_doc(SETTINGS).parameters}
+		self.assertEqual(kept["issuing_postal_code"], place)
+		self.connect(parameters={"issuing_postal_code": "01000"})
+		result = self.ping()
+		self.assertFalse(result["ok"])
+		self.assertIn("CFDI40149", result["message"])
 
 	def test_it_is_logged_like_any_call(self):
 		before = frappe.db.count("Integration Request", {"fiscal_chain": SETTINGS})

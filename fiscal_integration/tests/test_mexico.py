@@ -25,6 +25,7 @@ from fiscal_integration.fiscal_integration.report.fiscal_reconciliation import (
 	fiscal_reconciliation as reconciliation,
 )
 from fiscal_integration.pdf_route import FiscalFile
+from fiscal_integration.providers import facturapi
 from fiscal_integration.sandbox.facturapi import FacturapiEmulator
 from fiscal_integration.testing import FiscalTestCase
 
@@ -236,6 +237,35 @@ class TestCancelling(MexicoCase):
 		self.later(row)
 		self.assertEqual(self.step(row).cancellation_status, "Cancelled")
 
+	def test_a_document_that_is_not_found_yet_is_asked_for_again(self):
+		"""Seen right after its substitute was stamped: the same call is heard a little later."""
+		_, row = self.issued(items=[("CAFE-500", 1, 100.0)])
+		self.sandbox.fault(
+			"facturapi", "status", times=2, operation="cancel", status=404, code="invoice_not_found"
+		)
+		self.ask(row)
+		for _time in range(2):
+			row = self.step(row)
+			self.assertEqual(row.cancellation_status, "Requested", row.cancellation_message)
+			self.assertIn("does not find", row.cancellation_message)
+			self.assertGreater(row.cancellation_next, now_datetime())
+			self.later(row)
+		self.assertEqual(self.step(row).cancellation_status, "Cancelled")
+
+	def test_one_that_is_never_found_is_no_refusal_and_not_asked_for_for_ever(self):
+		_, row = self.issued(items=[("CAFE-500", 1, 100.0)])
+		self.sandbox.fault(
+			"facturapi", "status", times=50, operation="*", status=404, code="invoice_not_found"
+		)
+		self.ask(row)
+		tries = 0
+		while (row := self.step(row)).cancellation_next:
+			tries += 1
+			self.assertEqual(row.cancellation_status, "Requested")
+			self.later(row)
+		self.assertEqual((row.cancellation_status, tries), ("Failed", len(facturapi.NOT_YET_WAITS)))
+		self.assertIn("Look for it", row.cancellation_message)
+
 	def test_motive_01_names_its_substitute(self):
 		first, row = self.issued(doctype="Sales Invoice", customer=BUSINESS)
 		with self.assertRaises(frappe.ValidationError):
@@ -317,6 +347,9 @@ class TestCancelling(MexicoCase):
 		self.assertEqual([entry["code"] for entry in form["motives"]], ["01", "02", "03", "04"])
 		self.assertTrue(form["motives"][0]["substitute"])
 		self.assertEqual(form["substitutes"]["company"], row.company)
+		# The company of the sample has the RFC of a legal entity, whose annual return is due in March.
+		self.assertIn(f"{row.issued_at.year + 1}-03-31", form["notes"][0])
+		self.assertIn("silence is consent", form["notes"][1])
 		_, other = self.issued()
 		for text in (other.reference_name, other.fiscal_id[:13]):
 			found = api.search_documents(dispatch.DOCTYPE, text, "name", 0, 10, form["substitutes"])
@@ -362,7 +395,7 @@ class TestPayments(MexicoCase):
 			self.assertEqual(paid.status, lifecycle.ISSUED, paid.error_message)
 			(settled,) = self.complement(paid)["related_documents"]
 			balances.append((settled["installment"], settled["last_balance"], settled["taxes"][0]["base"]))
-		self.assertEqual(balances, [(1, 345.6, 86.21), (2, 245.6, 86.21), (3, 145.6, 125.52)])
+		self.assertEqual(balances, [(1, 345.6, 86.206597), (2, 245.6, 86.206597), (3, 145.6, 125.516806)])
 
 	def test_one_payment_of_several_sales(self):
 		sales = [self.credit_sale(items=[("CAFE-500", number, 100.0)]) for number in (1, 2)]
@@ -678,7 +711,7 @@ class TestPaidAtTheTill(MexicoCase):
 				self.assertEqual(paid.status, lifecycle.ISSUED, paid.error_message)
 				self.assertEqual(self.settled(paid), ("01", 1, 116, 50))
 				(tax,) = self.complement(paid)["related_documents"][0]["taxes"]
-				self.assertEqual((tax["base"], tax["rate"]), (43.1, 0.16))
+				self.assertEqual((tax["base"], tax["rate"]), (43.103448, 0.16))
 				# The sale shows its own document, not this one.
 				shown = frappe.db.get_value(sale.doctype, sale.name, ["fiscal_document", "fiscal_id"])
 				self.assertEqual(shown, (row.name, row.fiscal_id))

@@ -41,33 +41,10 @@ PAYMENT_FORM_OF_KIND = {
 	PaymentKind.OTHER: "99",
 }
 
-REGIMES = frozenset(
-	"601 603 605 606 607 608 609 610 611 612 614 615 616 620 621 622 623 624 625 626 628 629 630".split()
-)
-
-_BUSINESS = frozenset("601 603 606 612 620 621 622 623 624 625 626".split())
-_PERSONS = frozenset("605 606 607 608 611 612 614 615 625".split())
-USES = {
-	**{use: _BUSINESS for use in "G01 G02 G03 I01 I02 I03 I04 I05 I06 I07 I08".split()},
-	**{use: _PERSONS for use in "D01 D02 D03 D04 D05 D06 D07 D08 D09 D10".split()},
-	"S01": REGIMES,
-	"CP01": REGIMES,
-	"CN01": frozenset({"605"}),
-}
-
 NO_FISCAL_EFFECT = "S01"
 PAYMENTS = "CP01"
 WITHOUT_OBLIGATIONS = "616"
 PUBLIC_GENERAL_NAME = "PUBLICO EN GENERAL"
-
-# Company types that CFDI 4.0 wants left out of the name (authorities/mexico.md#names).
-CORPORATE_SUFFIX = (
-	r"[\s,]+("
-	r"S\.?\s?A\.?(\s?P\.?\s?I\.?)?(\s?B\.?)?(\s+DE\s+C\.?\s?V\.?)?|"
-	r"S\.?\s+DE\s+R\.?\s?L\.?(\s+DE\s+C\.?\s?V\.?)?|"
-	r"S\.?\s?C\.?|A\.?\s?C\.?|S\.?\s?A\.?\s?S\.?(\s+DE\s+C\.?\s?V\.?)?"
-	r")\s*$"
-)
 
 # ISO 3166-1 alpha-2 to alpha-3, which Facturapi asks of foreign receivers' addresses.
 ALPHA_3 = dict(

@@ -2,18 +2,17 @@
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 
 from fiscal_integration.fiscal.errors import Problem
 from fiscal_integration.fiscal.invoice import Line, LineTax, Party, TaxCategory
-from fiscal_integration.fiscal.mexico import catalogs, rfc
+from fiscal_integration.fiscal.mexico import catalogs, rates, regimes, rfc
+from fiscal_integration.fiscal.money import plain
 from fiscal_integration.fiscal.words import say
 
 
 def check_receiver(receiver: Party, use: str) -> list[Problem]:
-	"""What SAT would refuse of the receiver, with `use` as the CFDI use that will be told.
-
-	See authorities/mexico.md#catalogues.
-	"""
+	"""What SAT would refuse of the receiver, with `use` as the CFDI use that will be told."""
 	problems = []
 	if is_walk_in(receiver):
 		return problems
@@ -38,7 +37,7 @@ def check_receiver(receiver: Party, use: str) -> list[Problem]:
 				field="tax_id",
 			)
 		)
-	if not re.fullmatch(r"\d{5}", receiver.postal_code):
+	if not re.fullmatch(r"[0-9]{5}", receiver.postal_code):
 		problems.append(
 			Problem(
 				"The customer's fiscal postal code is missing or not five digits. Enter it on the customer "
@@ -47,40 +46,7 @@ def check_receiver(receiver: Party, use: str) -> list[Problem]:
 				field="customer_address",
 			)
 		)
-	if receiver.regime not in catalogs.REGIMES:
-		problems.append(
-			Problem(
-				say(
-					"The customer's tax regime {0} is not in SAT's catalogue. Enter the three "
-					"digits of the Constancia de Situación Fiscal on the customer.",
-					receiver.regime or "(none)",
-				),
-				code="tax_system",
-				field="fiscal_tax_regime",
-			)
-		)
-	if use not in catalogs.USES:
-		problems.append(
-			Problem(
-				say("CFDI use {0} is not in SAT's catalogue.", use),
-				code="use",
-				field="fiscal_document_use",
-			)
-		)
-	elif receiver.regime in catalogs.REGIMES and receiver.regime not in catalogs.USES[use]:
-		problems.append(
-			Problem(
-				say(
-					"SAT does not allow CFDI use {0} for tax regime {1}. Choose another use on "
-					"the customer, such as S01.",
-					use,
-					receiver.regime,
-				),
-				code="use",
-				field="fiscal_document_use",
-			)
-		)
-	return problems
+	return problems + regimes.check(receiver.regime, use, receiver.tax_id)
 
 
 def check_lines(
@@ -92,7 +58,7 @@ def check_lines(
 		problems.append(Problem("The invoice has no items.", field="items"))
 	for line in lines:
 		where = say("Row {0} ({1})", line.row, line.description[:40])
-		if not re.fullmatch(r"\d{8}", product_code(line)):
+		if not re.fullmatch(r"[0-9]{8}", product_code(line)):
 			problems.append(
 				Problem(
 					say(
@@ -129,7 +95,53 @@ def check_lines(
 					field="items",
 				)
 			)
+		problems += [problem for tax in line.taxes for problem in _check_rate(tax, where)]
 	return problems
+
+
+def _check_rate(tax: LineTax, where: str) -> list[Problem]:
+	"""Whether c_TasaOCuota has the rate of a tax."""
+	percent = plain(tax.rate * 100)
+	if tax.category is TaxCategory.LOCAL or tax.per_unit:
+		return []
+	if tax.category is TaxCategory.VAT and not tax.withheld:
+		if tax.rate in rates.VAT:
+			return []
+		message = say(
+			"{0}: SAT knows no VAT (IVA) of {1} %, only 0, 8 (frontier) and 16. Correct the rate in the tax row {2}, "
+			"or in the item's tax template.",
+			where,
+			percent,
+			tax.name,
+		)
+	elif tax.category is TaxCategory.EXCISE:
+		if tax.rate in rates.EXCISE:
+			return []
+		message = say(
+			"{0}: SAT knows no excise (IEPS) of {1} %, only {2}. Correct the rate in the tax row {3}, or enter a "
+			"quota as On Item Quantity.",
+			where,
+			percent,
+			", ".join(plain(rate * 100) for rate in sorted(rates.EXCISE)),
+			tax.name,
+		)
+	else:
+		lowest, highest = rates.VAT_WITHHELD if tax.category is TaxCategory.VAT else rates.INCOME_WITHHELD
+		if tax.withheld and lowest <= tax.rate <= highest:
+			return []
+		if not tax.withheld:
+			message = say(
+				"{0}: income tax (ISR) can only be withheld. Correct the tax row {1}.", where, tax.name
+			)
+		else:
+			message = say(
+				"{0}: {1} % cannot be withheld, SAT allows {2} % at most. Correct the rate in the tax row {3}.",
+				where,
+				percent,
+				plain(highest * Decimal(100)),
+				tax.name,
+			)
+	return [Problem(message, code="tax_rate", field="taxes")]
 
 
 def is_foreign(party: Party) -> bool:
@@ -137,15 +149,5 @@ def is_foreign(party: Party) -> bool:
 
 
 def is_walk_in(party: Party) -> bool:
-	"""The general public: nobody named, or named by the RFC that means nobody (2.2, 2.6)."""
+	"""The general public: nobody named, or named by the RFC that means nobody."""
 	return party.walk_in or party.tax_id == rfc.PUBLIC_GENERAL
-
-
-def is_excise(tax: LineTax) -> bool:
-	return tax.category is TaxCategory.EXCISE and not tax.withheld
-
-
-def legal_name(name: str) -> str:
-	"""The name as SAT registers it: capitals, without the type of company (1.3)."""
-	name = re.sub(r"\s+", " ", name).strip().upper()
-	return re.sub(catalogs.CORPORATE_SUFFIX, "", name).strip() or name

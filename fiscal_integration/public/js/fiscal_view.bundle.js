@@ -322,14 +322,15 @@ Object.assign(fiscal_integration.view, {
 			method: "fiscal_integration.api.cancel_form",
 			args: { document: view.name },
 		});
-		const { motives, substitutes, cancel_source } = answer.message;
+		const { motives, notes, substitutes, cancel_source } = answer.message;
+		const told = [__("The authority decides, and it cannot be undone."), ...notes];
 		const with_substitute = motives.filter((motive) => motive.substitute).map((motive) => motive.code);
 		frappe.prompt(
 			[
 				{
 					fieldname: "explanation",
 					fieldtype: "HTML",
-					options: `<p>${__("The authority decides, and it cannot be undone.")}</p>`,
+					options: told.map((text) => `<p>${frappe.utils.escape_html(text)}</p>`).join(""),
 				},
 				{
 					fieldname: "motive",
