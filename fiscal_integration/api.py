@@ -183,6 +183,12 @@ def fiscal_view(doctype: str, name: str) -> dict:
 		"fiscal_id": row.fiscal_id,
 		"qr_value": row.qr_value if valid else None,
 		"qr_image": qr_image(row) if valid else None,
+		# Under the names that other systems' interfaces have for them.
+		"qrCode": row.qr_value if valid else None,
+		"qrImageBase64": qr_image(row) if valid else None,
+		"mailed": {"at": row.notified_at, "to": row.notified_to, "error": row.notification_error}
+		if row.notified_at or row.notification_error
+		else None,
 		"authorized_at": row.authorized_at,
 		"attempts": row.attempts,
 		"next_attempt": row.next_attempt if state.due else None,

@@ -21,6 +21,7 @@ TITLE_LENGTH = 140
 NO_PROVIDER = "-"
 """Stands for the provider of a document that was never sent: what has none is not taken for ours."""
 RETRY, TAKE_OVER, ASK, ASK_CANCEL = "retry", "take over", "ask", "request cancellation"
+NOTIFY = "send to the customer"
 """What persons do, as operations in the chain."""
 
 # What the hash covers, in this order. Never shorten it: old rows could not be verified any more.

@@ -187,6 +187,13 @@ FIELDS = {
 			"description": "As the tax authority has it, where it differs from the customer's name.",
 		},
 		{"fieldname": "fiscal_postal_code", "fieldtype": "Data", "label": "Fiscal Postal Code"},
+		{
+			"fieldname": "fiscal_notification",
+			"fieldtype": "Select",
+			"label": "Fiscal Documents by E-Mail",
+			"options": "\nAlways\nNever",
+			"description": "When a document is issued, with PDF and XML. Blank: as the company's settings say.",
+		},
 		{"fieldname": "fiscal_customer_column", "fieldtype": "Column Break"},
 		{
 			"fieldname": "fiscal_tax_regime",

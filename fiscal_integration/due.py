@@ -86,6 +86,17 @@ def xml_files(limit: int) -> list[str]:
 	)
 
 
+def notifications(limit: int) -> list[str]:
+	"""The issued Fiscal Documents that are to be sent to their customers by e-mail."""
+	return frappe.get_all(
+		DOCUMENT,
+		{"status": lifecycle.ISSUED, "notify_at": by()},
+		pluck="name",
+		order_by="notify_at asc",
+		limit=limit,
+	)
+
+
 def cancellations(limit: int) -> list[str]:
 	"""The Fiscal Documents whose cancellation goes on, or is followed by something still to do."""
 	return frappe.get_all(

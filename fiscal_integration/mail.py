@@ -1,10 +1,17 @@
-"""The fiscal PDF and XML of an issued document by e-mail, from ERPNext, to the customer."""
+"""The fiscal PDF and XML of an issued document by e-mail, from ERPNext, to the customer: on request, or by itself
+where the company's settings or the customer's record say so.
+
+What goes by itself goes once. A Fiscal Document that is issued gets a `notify_at`; a job fetches its files, and puts
+the mail into Frappe's queue in the transaction that sets `notified_at`. No document ever waits for any of it.
+"""
+
+import time
 
 import frappe
 from frappe import _
-from frappe.utils import escape_html
+from frappe.utils import add_to_date, escape_html, get_datetime, now_datetime
 
-from fiscal_integration import alerts, dispatch, files, mapping
+from fiscal_integration import alerts, audit, connection, dispatch, due, files, mapping
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
 
@@ -54,10 +61,16 @@ def send(row, recipients: str) -> list[str]:
 	if wrong:
 		frappe.throw(_("This is no e-mail address: {0}").format(escape_html(", ".join(wrong))))
 	attached = [files.file_of(row, kind) for kind in files.offered(row)]
+	_queue(row, wanted, attached, frappe.db.get_value("User", frappe.session.user, "email"))
+	return wanted
+
+
+def _queue(row, recipients: list[str], attached: list, sender: str | None):
+	"""Put the mail into Frappe's queue and on the invoice's record, in the current transaction."""
 	invoice = frappe.get_doc(row.reference_doctype, row.reference_name)
 	lang = invoice.get("language") or frappe.local.lang
 	subject = _("{0}: fiscal document of {1}", lang).format(row.company, invoice.name)
-	message = _text(row, invoice, lang)
+	message = _text(row, invoice, lang, bool(attached))
 	communication = frappe.get_doc(
 		{
 			"doctype": "Communication",
@@ -66,15 +79,15 @@ def send(row, recipients: str) -> list[str]:
 			"sent_or_received": "Sent",
 			"subject": subject,
 			"content": message + "<p>" + escape_html(", ".join(file.file_name for file in attached)) + "</p>",
-			"sender": frappe.db.get_value("User", frappe.session.user, "email"),
-			"recipients": ", ".join(wanted),
+			"sender": sender,
+			"recipients": ", ".join(recipients),
 			"reference_doctype": invoice.doctype,
 			"reference_name": invoice.name,
-			"has_attachment": 1,
+			"has_attachment": int(bool(attached)),
 		}
 	).insert(ignore_permissions=True)
 	frappe.sendmail(
-		recipients=wanted,
+		recipients=recipients,
 		subject=subject,
 		message=message,
 		reference_doctype=invoice.doctype,
@@ -83,13 +96,17 @@ def send(row, recipients: str) -> list[str]:
 		attachments=[{"fid": file.name} for file in attached],
 		add_unsubscribe_link=0,
 	)
-	return wanted
 
 
-def _text(row, invoice, lang: str) -> str:
+def _text(row, invoice, lang: str, attached: bool) -> str:
 	"""The mail's text in the customer's language, as HTML."""
+	first = (
+		_("Attached is the fiscal document of invoice {0}.", lang)
+		if attached
+		else _("The fiscal document of invoice {0} was issued.", lang)
+	)
 	lines = [
-		_("Attached is the fiscal document of invoice {0}.", lang).format(escape_html(invoice.name)),
+		first.format(escape_html(invoice.name)),
 		_("Fiscal ID: {0}", lang).format(escape_html(row.fiscal_id)),
 	]
 	if (row.qr_value or "").startswith("https://"):
@@ -97,3 +114,148 @@ def _text(row, invoice, lang: str) -> str:
 		lines.append(_("Verify it at the tax authority: {0}", lang).format(link))
 	lines.append(escape_html(row.company))
 	return "".join(f"<p>{line}</p>" for line in lines)
+
+
+# -- by itself -------------------------------------------------------------------------------------------
+
+ALWAYS, NEVER = "Always", "Never"
+SEND_SECONDS = 20
+"""A job that sends what is due gives its worker back after this, and queues itself again when something is left."""
+LEAST_WAIT, LAST_TRY = 60, 3 * 86400
+"""Seconds between two tries, which grow with the document's age, and the age at which nobody tries any more."""
+
+
+def mark(row):
+	"""Have the document that was just issued sent to its customer, where that is wanted. Never raises; the caller
+	stores the row."""
+	try:
+		if not row.notified_at and wanted(row):
+			row.notify_at = now_datetime()
+	except Exception as error:
+		audit.log_failure(f"{row.reference_name}: not sent to the customer", str(error), error=error)
+
+
+def wanted(row) -> bool:
+	"""Whether the customer of a document gets it by itself: as their own record says, else the company's settings."""
+	customer = _customer(row)
+	if not customer:
+		return False
+	choice = frappe.db.get_value("Customer", customer, "fiscal_notification")
+	if choice in (ALWAYS, NEVER):
+		return choice == ALWAYS
+	record = connection.record_for(row.company)
+	return bool(record and record.get("notify_customers"))
+
+
+def _customer(row) -> str | None:
+	meta = frappe.get_meta(row.reference_doctype)
+	if meta.has_field("customer"):
+		return frappe.db.get_value(row.reference_doctype, row.reference_name, "customer")
+	if not meta.has_field("party"):
+		return None
+	kind, party = frappe.db.get_value(row.reference_doctype, row.reference_name, ["party_type", "party"])
+	return party if kind == "Customer" else None
+
+
+def sweep():
+	"""Queue the sending of what is due."""
+	if due.notifications(1):
+		_enqueue_due()
+
+
+def _enqueue_due(part: int = 0) -> bool:
+	return dispatch.enqueue_job("fiscal_integration.mail.send_due", "long", f"fiscal-mail-{part}", part=part)
+
+
+def send_due(part: int = 0, seconds: float = SEND_SECONDS):
+	"""The job: send what is due, one after the other and each once. `part` alternates (see drain.enqueue_drain)."""
+	deadline, tried = time.monotonic() + seconds, set()
+	while names := [name for name in due.notifications(20) if name not in tried]:
+		for name in names:
+			tried.add(name)
+			notify(name)
+			if time.monotonic() > deadline:
+				_enqueue_due(1 - part)
+				return
+
+
+def notify(document: str):
+	"""Send one issued document to its customer, unless that was done. Never raises (see dispatch.process)."""
+	try:
+		frappe.db.commit()
+		row = frappe.get_doc(dispatch.DOCTYPE, document, for_update=True)
+		ready = row.notify_at and get_datetime(row.notify_at) <= now_datetime()
+		if row.status != lifecycle.ISSUED or row.notified_at or not ready:
+			frappe.db.rollback()
+			return
+		reason = _cannot(row)
+		if reason:
+			_set(row, notify_at=None, notification_error=reason)
+			return
+		# Put off before it is tried, so that nobody else tries now, and soon nobody does if this fails.
+		_set(row, notify_at=_next_try(row))
+		attached = [files.file_of(row, kind) for kind in files.offered(row)]
+		_send_once(document, attached)
+	except frappe.ValidationError as error:
+		_failed(document, str(error))
+	except Exception as error:
+		_failed(document, type(error).__name__)
+		dispatch.log("Document could not be sent to the customer", document, error)
+
+
+def _cannot(row) -> str:
+	"""Why nothing is sent; empty when it is."""
+	if row.cancellation_status == lifecycle.CANCELLED:
+		return _("It was cancelled before it was sent.")
+	if not alerts.recipients_of(_address(row)) or alerts.wrong_recipients(_address(row)):
+		return _("The customer has no e-mail address.")
+	return ""
+
+
+def _address(row) -> str:
+	return address_for(dispatch.DOCTYPE, row.name)
+
+
+def _send_once(document: str, attached: list):
+	"""Queue the mail and note that it is, both or neither."""
+	row = frappe.get_doc(dispatch.DOCTYPE, document, for_update=True)
+	if row.notified_at:
+		frappe.db.rollback()
+		return
+	recipients = alerts.recipients_of(_address(row))
+	_queue(row, recipients, attached, None)
+	audit.note_act(
+		row,
+		audit.NOTIFY,
+		recipients=", ".join(recipients),
+		files=", ".join(file.file_name for file in attached),
+	)
+	_set(
+		row,
+		notify_at=None,
+		notified_at=now_datetime(),
+		notified_to=", ".join(recipients),
+		notification_error=None,
+	)
+
+
+def _failed(document: str, message: str):
+	"""Keep why it did not go; it is tried again until it is too old."""
+	frappe.db.rollback()
+	frappe.clear_messages()
+	frappe.db.set_value(
+		dispatch.DOCTYPE, document, "notification_error", message[:500], update_modified=False
+	)
+	frappe.db.commit()
+
+
+def _set(row, **values):
+	frappe.db.set_value(dispatch.DOCTYPE, row.name, values, update_modified=False)
+	frappe.clear_document_cache(dispatch.DOCTYPE, row.name)
+	frappe.db.commit()
+
+
+def _next_try(row):
+	now = now_datetime()
+	age = int((now - get_datetime(row.status_since)).total_seconds())
+	return add_to_date(now, seconds=max(3 * age, LEAST_WAIT)) if age < LAST_TRY else None

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import frappe
 
-from fiscal_integration import alerts, cancellation, dispatch, drain, files, webhooks
+from fiscal_integration import alerts, cancellation, dispatch, drain, files, mail, webhooks
 
 
 def sweep():
-	"""Every minute: queue what is due, apply webhooks that were not, begin the end-of-day batch at its time, keep XML files."""
-	each(webhooks.sweep, drain.end_of_day, drain.sweep, cancellation.sweep, files.sweep)
+	"""Every minute: queue what is due, apply webhooks that were not, begin the end-of-day batch at its time, keep XML files,
+	send documents to customers."""
+	each(webhooks.sweep, drain.end_of_day, drain.sweep, cancellation.sweep, files.sweep, mail.sweep)
 
 
 def alert():

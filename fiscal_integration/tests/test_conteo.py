@@ -8,7 +8,7 @@ from unittest.mock import patch
 import frappe
 from frappe.utils import get_datetime, now_datetime
 
-from fiscal_integration import alerts, api, by_hand, connection, dispatch, drain, sample, webhooks
+from fiscal_integration import alerts, api, by_hand, connection, dispatch, drain, mail, sample, webhooks
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.panama import cufe
 from fiscal_integration.testing import FiscalTestCase
@@ -258,6 +258,27 @@ class TestConteoPending(ConteoCase):
 		row = self.fresh(row)
 		self.assertEqual(row.status, lifecycle.ISSUED)
 		self.assertEqual(row.fiscal_id, self.issued_for(row)[0]["uuid"])
+
+	def test_what_a_webhook_brings_home_goes_to_the_customer_once(self):
+		account = connection.record_for(self.shop.company)
+		account.db_set("notify_customers", 1)
+		frappe.clear_document_cache(account.doctype, account.name)
+		self.addCleanup(account.db_set, "notify_customers", 0)
+		_, row = self.sell(fiscal_customer_email="compras@cliente.example")
+		self.order("pending", after=90)
+		row = self.run_job(row)
+		self.assertEqual((row.status, row.notify_at), (lifecycle.PENDING, None))
+		event = self.deliver()
+		webhooks.apply(event.name)
+		webhooks.apply(event.name)
+		row = self.fresh(row)
+		self.assertEqual(row.status, lifecycle.ISSUED)
+		frappe.db.delete("Email Queue Recipient")
+		mail.send_due()
+		mail.send_due()
+		self.assertEqual(self.fresh(row).notified_to, "compras@cliente.example")
+		sent = frappe.get_all("Email Queue Recipient", pluck="recipient")
+		self.assertEqual(sent, ["compras@cliente.example"])
 
 	def test_without_a_webhook_it_is_asked_for(self):
 		row = self.pending()

@@ -174,6 +174,15 @@ class TestDue(FiscalTestCase):
 		)
 		self.assert_found(due.xml_files(5000), expected)
 
+	def test_notifications(self):
+		# Their date stands on the issued rows only; here it is that of their next attempt.
+		frappe.db.sql("update `tabFiscal Document` set notify_at = next_attempt where purpose = 'Due'")
+		expected = self.picked(
+			lambda row: row.status == lifecycle.ISSUED and past(row.next_attempt, self.now)
+		)
+		self.assert_found([name for name in due.notifications(5000) if name.startswith("due-")], expected)
+		frappe.db.rollback()
+
 	def test_cancellations(self):
 		wanted = (*lifecycle.CANCELLING, lifecycle.CANCELLED)
 		expected = self.picked(

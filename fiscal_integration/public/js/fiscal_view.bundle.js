@@ -68,6 +68,12 @@ Object.assign(fiscal_integration.view, {
 			);
 			lines.push(`<table class="fiscal-stamps text-muted small">${rows.join("")}</table>`);
 		}
+		if (view.mailed) {
+			const told = view.mailed.at
+				? __("Sent to {0} at {1}.", [escape(view.mailed.to), frappe.datetime.str_to_user(view.mailed.at)])
+				: __("Not sent to the customer: {0}", [escape(view.mailed.error)]);
+			lines.push(`<p class="text-muted fiscal-mailed">${told}</p>`);
+		}
 		if (view.cancellation && !this.cancelled(view)) lines.push(this.cancellation(view));
 		const next = this.next(view);
 		if (next) lines.push(`<p class="text-muted fiscal-next">${next}</p>`);

@@ -3,6 +3,7 @@ from frappe import _
 from frappe.model.document import Document
 from frappe.utils import now_datetime
 
+from fiscal_integration import mail
 from fiscal_integration.fiscal import lifecycle
 
 
@@ -29,6 +30,8 @@ class FiscalDocument(Document):
 		"""Change the state. Raises lifecycle.IllegalTransition when `state` may not follow."""
 		self.status = lifecycle.check(self.status, state)
 		self.status_since = now_datetime()
+		if state == lifecycle.ISSUED:
+			mail.mark(self)
 
 	def set_stamps(self, pairs):
 		"""Replace the stamps by these pairs of key and value."""

@@ -246,6 +246,7 @@ def _operation(operation: str) -> str:
 		audit.TAKE_OVER: _("Provider's document taken over"),
 		audit.ASK: _("Told to ask the provider"),
 		audit.ASK_CANCEL: _("Cancellation requested"),
+		audit.NOTIFY: _("Sent to the customer by e-mail"),
 		by_hand.REVIEW: _("Sent to review"),
 	}
 	return words.get(operation) or frappe.unscrub(operation or "")
