@@ -22,6 +22,7 @@ from fiscal_integration import (
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.austria import rksv
 from fiscal_integration.numbering import POINT
+from fiscal_integration.overrides.invoice import check_before_submit
 from fiscal_integration.testing import FiscalTestCase
 
 
@@ -197,17 +198,17 @@ class TestSales(AustriaCase):
 		self.assertIn("2026-07-01", str(caught.exception))
 		frappe.db.rollback()
 		june, row = self.issue(items=bread, taxes=taxes(10), posting_date="2026-06-30")
-		wrong = sample.credit_note(june, submit=False, posting_date="2026-07-15", set_posting_time=1)
-		wrong.taxes[0].rate = 4.9
-		wrong.save()
-		with self.assertRaises(frappe.ValidationError):
-			wrong.submit()
-		frappe.db.rollback()
 		note = sample.credit_note(june, posting_date="2026-07-15", set_posting_time=1)
 		frappe.db.commit()
 		row = self.run_job(dispatch.find(note.doctype, note.name))
 		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
 		self.assertEqual(printing.fiscal_receipt(note)["gross"], [("10 %", "-3.74")])
+		june, _row = self.issue(items=bread, taxes=taxes(10), posting_date="2026-06-30")
+		wrong = sample.credit_note(june, submit=False, posting_date="2026-07-15", set_posting_time=1)
+		wrong.taxes[0].rate = 4.9
+		with self.assertRaises(frappe.ValidationError) as caught:
+			check_before_submit(wrong)
+		self.assertIn("2026-07-01", str(caught.exception))
 
 	def test_a_training_till(self):
 		self.till.training = 1
