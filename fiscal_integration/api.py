@@ -363,7 +363,7 @@ def search_documents(
 		fields=["name", "reference_name", "fiscal_id"],
 		order_by="creation desc",
 		limit_start=frappe.utils.cint(start),
-		limit_page_length=frappe.utils.cint(page_len),
+		limit=frappe.utils.cint(page_len),
 		as_list=True,
 	)
 

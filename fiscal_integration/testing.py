@@ -10,9 +10,9 @@ from frappe.utils import add_to_date, now_datetime
 from frappe.utils.background_jobs import get_redis_conn
 
 try:
-	from frappe.tests.utils import FrappeTestCase
-except ImportError:  # from Frappe 16 on
 	from frappe.tests import IntegrationTestCase as FrappeTestCase
+except ImportError:  # before Frappe 16
+	from frappe.tests.utils import FrappeTestCase
 
 from fiscal_integration import circuit, connection, dispatch, sample
 from fiscal_integration.connection import SETTINGS

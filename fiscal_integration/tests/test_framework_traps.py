@@ -2,6 +2,7 @@
 
 import threading
 import time
+import warnings
 from contextlib import suppress
 from unittest.mock import patch
 
@@ -130,6 +131,32 @@ class TestFrameworkTraps(FiscalTestCase):
 		for _job in range(2):
 			dispatch.process(row.name)
 		self.assertEqual(len(self.requests_to("/v2/invoices")), 1)
+
+	def test_nothing_of_ours_commits_within_an_event(self):
+		"""15 would make half a submit permanent; from 16 on Frappe does nothing but warn."""
+		with warnings.catch_warnings(record=True) as told:
+			warnings.simplefilter("always")
+			doc, row = self.sell()
+			self.run_job(row)
+			note = sample.credit_note(doc)
+			other, _row = self.sell(doctype="Sales Invoice", paid=False)
+			other.cancel()
+			self.connect(keep_xml=1)
+			self.connect(keep_xml=0)
+		frappe.db.commit()
+		self.assertEqual([str(entry.message) for entry in told if "are disabled" in str(entry.message)], [])
+		self.assertTrue(dispatch.find(note.doctype, note.name))
+
+	def test_within_an_event_of_ours_nothing_is_committed(self):
+		"""The same on every version: counted at the database."""
+		doc = sample.invoice(submit=False)
+		frappe.db.commit()
+		with patch.object(frappe.db, "commit") as commit:
+			doc.submit()
+			doc.cancel()
+		commit.assert_not_called()
+		frappe.db.rollback()
+		self.assertEqual(frappe.db.get_value(doc.doctype, doc.name, "docstatus"), 0)
 
 	def test_a_queue_that_is_full_or_gone_stops_no_sale(self):
 		overloaded = getattr(frappe, "QueueOverloaded", frappe.ValidationError)
