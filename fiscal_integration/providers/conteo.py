@@ -16,6 +16,7 @@ from fiscal_integration.fiscal.errors import ErrorClass, ErrorRule, Failure, Pro
 from fiscal_integration.fiscal.invoice import DocumentKind, Line, Party, TaxCategory
 from fiscal_integration.fiscal.money import CENT, MICRO, ZERO, decimal, number, quantize
 from fiscal_integration.fiscal.panama import cufe, ruc
+from fiscal_integration.fiscal.panama.document import split
 from fiscal_integration.fiscal.remote import Expected, RemoteDocument, RemoteStatus
 from fiscal_integration.fiscal.words import say
 from fiscal_integration.providers.base import (
@@ -287,7 +288,7 @@ class Conteo(Provider):
 		subtotal, tax, total = self._totals(invoice.lines)
 		body = {
 			"receptor": self._receiver(invoice.receiver),
-			"items": [self._item(line) for line in invoice.lines],
+			"items": [self._item(line) for line in _told(invoice.lines)],
 			"subtotal": number(subtotal),
 			"itbms": number(tax),
 			"total": number(total),
@@ -325,6 +326,7 @@ class Conteo(Provider):
 	@staticmethod
 	def _totals(lines) -> tuple[Decimal, Decimal, Decimal]:
 		"""Subtotal, ITBMS and total as Conteo's example computes them: each rounded once, the total of both."""
+		lines = _told(lines)
 		subtotal = quantize(sum((line.quantity * _price(line) for line in lines), ZERO))
 		tax = quantize(sum((line.quantity * _price(line) * _rate(line) for line in lines), ZERO))
 		return subtotal, tax, subtotal + tax
@@ -541,6 +543,11 @@ def _day(text: str) -> date | None:
 
 def _rate(line: Line) -> Decimal:
 	return max((tax.rate for tax in line.taxes), default=ZERO)
+
+
+def _told(lines) -> list[Line]:
+	"""The lines as they are told: see fiscal.panama.document.split."""
+	return [part for line in lines for part in split(line)]
 
 
 def _price(line: Line) -> Decimal:

@@ -1,11 +1,12 @@
 """HKA and FacturaFácil against their emulators over HTTP, and the rules of authorities/panama.md."""
 
 import json
+import random
 import unittest
 import urllib.request
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from zoneinfo import ZoneInfo
 
 from fiscal_integration.fiscal.errors import ErrorClass
@@ -23,7 +24,7 @@ from fiscal_integration.fiscal.invoice import (
 	TaxCategory,
 	Term,
 )
-from fiscal_integration.fiscal.money import quantize
+from fiscal_integration.fiscal.money import MICRO, quantize
 from fiscal_integration.fiscal.panama import cufe
 from fiscal_integration.fiscal.panama import document as dgi
 from fiscal_integration.fiscal.redaction import Secret
@@ -739,6 +740,52 @@ class TestDocument(unittest.TestCase):
 		):
 			self.assertTrue(dgi.coordinates_problems(Coordinates(branch, point, serial)))
 		self.assertEqual(dgi.coordinates_problems(Coordinates("0000", "001", "0000000001")), [])
+
+
+class TestTotals(unittest.TestCase):
+	"""Random sales with ITBMS included total what the customer paid, whatever six decimals of a price can express."""
+
+	RATES = tuple(map(Decimal, ("0", "0.07", "0.07", "0.10", "0.15")))
+
+	def sale(self, chance):
+		rows, total = [], Decimal(0)
+		for row in range(1, chance.randint(1, 6) + 1):
+			rate = chance.choice(self.RATES)
+			quantity = chance.choice(
+				(
+					Decimal(chance.randint(1, 12)),
+					Decimal(chance.randint(1, 20000)) / 1000,
+					Decimal(chance.randint(1000, 200000)),
+				)
+			)
+			price = Decimal(chance.randint(1, 200000 if quantity < 100 else 500)) / 100
+			amount = quantize(price * quantity)
+			paid = amount - quantize(
+				amount * chance.choice((Decimal(0), Decimal(0), Decimal("0.15"), Decimal(1)))
+			)
+			net = quantize(paid / (1 + rate), MICRO)
+			unit_price = quantize(amount / (1 + rate) / quantity, MICRO)
+			if unit_price * quantity < net:
+				unit_price = (net / quantity).quantize(MICRO, rounding=ROUND_CEILING)
+			discount = quantize(unit_price * quantity - net, MICRO)
+			tax = LineTax(TaxCategory.VAT, rate, net, net * rate, name="ITBMS")
+			rows.append(Line("Artículo", quantity, unit_price, net, discount, "A", taxes=(tax,), row=row))
+			total += paid
+		return replace(invoice(rows, receiver=WALK_IN, paid=None), total=total)
+
+	def test_what_is_told_is_what_was_charged(self):
+		chance = random.Random(2026)
+		exact = {dgi.TELLS: 0, frozenset(): 0}
+		for _time in range(300):
+			document = self.sale(chance)
+			for tells in exact:
+				with self.subTest(total=document.total, tells=sorted(tells)):
+					self.assertEqual([str(problem) for problem in dgi.problems(document, tells)], [])
+					told = dgi.of(document, tells)
+					self.assertLessEqual(abs(told.totals.invoice - document.total), Decimal("0.01"))
+					exact[tells] += told.totals.invoice == document.total
+		self.assertEqual(exact[dgi.TELLS], 300)
+		self.assertGreaterEqual(exact[frozenset()], 297)
 
 
 class TestCancelWindow(Case):

@@ -25,7 +25,7 @@ class Notified(FiscalTestCase):
 		self.record = connection.record_for(self.shop.company)
 		self.switch(1)
 		self.addCleanup(self.switch, 0)
-		frappe.db.set_value(dispatch.DOCTYPE, {"notify_at": ("is", "set")}, "notify_at", None)
+		frappe.db.set_value(dispatch.DOCTYPE, {"status": lifecycle.ISSUED}, "notify_at", None)
 		frappe.db.delete("Email Queue")
 		frappe.db.delete("Email Queue Recipient")
 		frappe.db.commit()

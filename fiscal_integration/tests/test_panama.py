@@ -1,6 +1,7 @@
 """Panama through HKA (SOAP and REST) and FacturaFácil: the same sales, the same promises."""
 
 import json
+import re
 from decimal import Decimal
 from unittest.mock import patch
 
@@ -183,6 +184,86 @@ class TestHkaRest(PanamaSales, FiscalTestCase):
 
 class TestFacturaFacil(PanamaSales, FiscalTestCase):
 	provider = "facturafacil"
+
+
+class FreeAndMany:
+	"""What costs nothing keeps its rate, and a price of many decimals costs no cent more: with every provider."""
+
+	shop = sample.PANAMA
+
+	def setUp(self):
+		super().setUp()
+		if self.provider == "aludra":
+			sample.certify(self.shop)
+			frappe.db.commit()
+
+	def issue(self, **values):
+		doc, row = self.sell(customer=BUSINESS, doctype="Sales Invoice", paid=False, **values)
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		return doc, row
+
+	def rates(self, row) -> list[str]:
+		"""The ITBMS of each row as it was told: 01 is 7 %."""
+		text = row.payload
+		if text.startswith("<"):
+			return re.findall(r"<dTasaITBMS>(..)</dTasaITBMS>", text)
+		found = json.loads(text)
+		if "documento" in found:
+			return [item["tasaITBMS"] for item in found["documento"]["listaItems"]]
+		if "request" in found:
+			return [item["taxes"][0]["code"] for item in found["request"]["document"]["items"]]
+		return [{7: "01", 0: "00"}[item["itbms_rate"]] for item in found["items"]]
+
+	def test_a_free_row_is_not_exempt(self):
+		doc, row = self.issue(items=[("CAFE-500", 2, 10.0), ("CAFE-500", 1, 0.0), ("LIBRO-01", 1, 0.0)])
+		self.assertEqual(self.rates(row), ["01", "01", "00"])
+		self.assertEqual(Decimal(str(row.total)), Decimal(str(doc.grand_total)))
+
+	def test_a_row_discounted_by_all_of_its_price_is_not_exempt(self):
+		gift = {
+			"item_code": "CAFE-500",
+			"qty": 2,
+			"price_list_rate": 10.0,
+			"discount_percentage": 100,
+			"discount_amount": 10.0,
+			"rate": 0,
+		}
+		_, row = self.issue(items=[("CAFE-500", 1, 10.0), gift])
+		self.assertEqual(self.rates(row), ["01", "01"])
+
+	def test_a_sale_discounted_by_all_of_its_price_is_not_exempt(self):
+		_, row = self.issue(
+			items=[("CAFE-500", 1, 10.0)],
+			apply_discount_on="Grand Total",
+			additional_discount_percentage=100,
+		)
+		self.assertEqual(self.rates(row), ["01"])
+		self.assertEqual(Decimal(row.total), 0)
+
+	def test_a_hundred_thousand_at_thirty_five_cents(self):
+		values = {"items": [("CAFE-500", 100000, 0.35)], "taxes": "inclusive"}
+		doc, row = self.issue(**values)
+		self.assertEqual(doc.grand_total, 35000.0)
+		self.assertEqual(Decimal(row.total), Decimal("35000.00"))
+		(issued,) = self.issued_for(row)
+		self.assertEqual(issued["total"], 35000.0)
+
+
+class TestFreeAndManyHka(FreeAndMany, FiscalTestCase):
+	provider = "hka"
+
+
+class TestFreeAndManyAludra(FreeAndMany, FiscalTestCase):
+	provider = "aludra"
+
+
+class TestFreeAndManyFacturaFacil(FreeAndMany, FiscalTestCase):
+	provider = "facturafacil"
+
+
+class TestFreeAndManyConteo(FreeAndMany, FiscalTestCase):
+	provider = "conteo"
 
 
 class TestNumbering(FiscalTestCase):

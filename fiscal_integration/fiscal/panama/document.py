@@ -3,7 +3,7 @@ are all written from. It knows the codes and the arithmetic, and no provider's n
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from zoneinfo import ZoneInfo
@@ -198,7 +198,7 @@ def of(invoice: Invoice, tells: frozenset[str] = TELLS) -> Document:
 	are turned into balboas. `tells`: what can be told of the whole document."""
 	kind = type_of(invoice)
 	rate = _exchange_rate(invoice)
-	items = tuple(_item(line, rate) for line in invoice.lines)
+	items = tuple(_item(line, rate) for line in _lines(invoice, tells))
 	of_items = quantize(sum((item.total for item in items), ZERO))
 	discount = _rounding_discount(invoice, of_items) if DISCOUNT in tells else ZERO
 	factura = of_items - discount
@@ -338,6 +338,48 @@ def phone(text: str) -> str:
 
 
 # -- lines and payments ----------------------------------------------------------------------------------
+
+
+def _lines(invoice: Invoice, tells: frozenset[str]) -> tuple[Line, ...]:
+	"""The lines as they are told: those whose price has too few decimals in two parts, where no discount can be told
+	on the total."""
+	if DISCOUNT in tells:
+		return invoice.lines
+	rate = _exchange_rate(invoice)
+	if quantize(sum((_item(line, rate).total for line in invoice.lines), ZERO)) == _wanted(invoice):
+		return invoice.lines
+	return tuple(part for line in invoice.lines for part in split(line))
+
+
+def split(line: Line) -> tuple[Line, ...]:
+	"""`line`, or the same pieces at two prices a millionth apart, where one price of six decimals cannot make its amount
+	(100,000 pieces at 0.35 with ITBMS included)."""
+	pieces = line.quantity
+	if pieces != pieces.to_integral_value() or pieces < 2 or line.net <= 0:
+		return (line,)
+	price = line.net / pieces
+	if abs(quantize(price, MICRO) * pieces - line.net) < CENT / 20:
+		return (line,)
+	low = price.quantize(MICRO, rounding=ROUND_FLOOR)
+	dearer = ((line.net - low * pieces) / MICRO).to_integral_value()
+	parts = ((pieces - dearer, low), (dearer, low + MICRO))
+	return tuple(
+		replace(
+			line,
+			quantity=quantity,
+			unit_price=unit_price,
+			discount=ZERO,
+			net=quantity * unit_price,
+			taxes=tuple(
+				replace(
+					tax, base=quantity * unit_price, amount=quantize(quantity * unit_price * tax.rate, MICRO)
+				)
+				for tax in line.taxes
+			),
+		)
+		for quantity, unit_price in parts
+		if quantity
+	)
 
 
 def _item(line: Line, exchange_rate: Decimal) -> Item:
@@ -565,7 +607,7 @@ def problems(invoice: Invoice, tells: frozenset[str] = TELLS) -> list[Problem]:
 
 def _total_problems(invoice: Invoice, tells: frozenset[str]) -> list[Problem]:
 	rate = _exchange_rate(invoice)
-	computed = quantize(sum((_item(line, rate).total for line in invoice.lines), ZERO))
+	computed = quantize(sum((_item(line, rate).total for line in _lines(invoice, tells)), ZERO))
 	wanted = _wanted(invoice)
 	if DISCOUNT in tells:
 		computed -= _rounding_discount(invoice, computed)
