@@ -54,6 +54,16 @@ class TestConteoIssuing(ConteoCase):
 		self.assertEqual([item["itbms_rate"] for item in body["items"]], [7, 0, 7])
 		self.assertEqual(body["referencia_externa"], row.external_reference)
 
+	def test_the_form_of_conteos_own_example_is_sent_with_a_warning(self):
+		frappe.clear_messages()
+		_, row = self.sell(customer=BUSINESS, fiscal_customer_tax_id="J-8-56789-1")
+		told = " ".join(str(message) for message in frappe.get_message_log())
+		self.assertIn("J-8-56789-1", told)
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		body = json.loads(self.requests_to("/v1/invoices")[0]["body"])
+		self.assertEqual(body["receptor"]["ruc"], "J-8-56789-1")
+
 	def test_prices_with_tax_included(self):
 		doc, row = self.sell(
 			items=[("CAFE-500", 3, 4.99), ("AGUA-1L", 7, 0.85)], taxes="inclusive", paid=True

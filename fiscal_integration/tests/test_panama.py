@@ -584,6 +584,22 @@ class TestFiscalData(FiscalTestCase):
 		with self.assertRaisesRegex(frappe.ValidationError, "DV"):
 			self.sell(customer=BUSINESS, fiscal_customer_dv="11")
 
+	def test_the_place_is_chosen_from_the_catalogue(self):
+		found = api.search_locations("bella vista panama")
+		self.assertEqual(
+			(found[0]["value"], found[0]["description"]), ("8-8-7", "BELLA VISTA, PANAMA, PANAMA")
+		)
+		customer = frappe.get_doc("Customer", BUSINESS)
+		customer.fiscal_location = "8-8-14"
+		customer.save()
+		customer.fiscal_location = "Bella Vista"
+		with self.assertRaisesRegex(frappe.ValidationError, "catalogue"):
+			customer.save()
+		frappe.db.rollback()
+		frappe.set_user("Guest")
+		with self.assertRaises(frappe.PermissionError):
+			api.search_locations("bella")
+
 	def test_a_return_carries_the_same_receiver(self):
 		doc, row = self.sell(
 			customer=BUSINESS, fiscal_customer_tax_id="45400-2-299934", fiscal_customer_type="01"
