@@ -34,7 +34,8 @@ USES_OF_PERSONS = frozenset(use for use in USES if use.startswith("D")) | {"CN01
 
 TAXES = {"ISR": "001", "IVA": "002", "IEPS": "003"}
 LARGEST_QUOTA = Decimal("66.5062")
-_IEPS = tuple(map(Decimal, "0.265 0.3 0.53 0.5 1.6 0.304 0.25 0.09 0.08 0.07 0.06".split()))
+# 2.0 and 0.32 are the law's rates on tobacco of 2026; the public copy of the catalogue does not have them yet.
+_IEPS = tuple(map(Decimal, "0.265 0.3 0.53 0.5 1.6 0.304 0.25 0.09 0.08 0.07 0.06 2.0 0.32".split()))
 _FIXED = {
 	("IVA", "Tasa", False): tuple(map(Decimal, ("0", "0.08", "0.16"))),
 	("IEPS", "Tasa", False): (*_IEPS, Decimal("0.03"), Decimal(0)),

@@ -42,7 +42,7 @@ from fiscal_integration.sandbox.pdf import Page
 RECOVERY_SECONDS = 600
 """First recovery of a 202: Facturapi tries after about 10, 20, 30, 40 and 50 minutes."""
 ACCEPTANCE = timedelta(hours=72)
-"""How long a receiver has to answer a cancellation; silence is acceptance."""
+"""How long a receiver has to answer a cancellation; silence is acceptance, but for payment complements."""
 WITHOUT_ACCEPTANCE = Decimal(1000)
 
 
@@ -449,7 +449,7 @@ class FacturapiEmulator(Resources, Receipts, Files, Emulator):
 				self.tell("invoice.status_updated", entry)
 		for entry in self.invoices.values():
 			asked = (entry.get("cancellation") or {}).get("requested_at")
-			if asked and entry["cancellation_status"] == "pending":
+			if asked and entry["cancellation_status"] == "pending" and entry["type"] != "P":
 				requested = datetime.fromisoformat(asked.replace("Z", "+00:00"))
 				if self.clock.now() >= requested + ACCEPTANCE:
 					self._settle_cancellation(entry, "accepted")

@@ -153,7 +153,7 @@ class TestCalls(FacturapiTestCase):
 		)
 		self.call("DELETE", f"/invoices/{second['id']}?motive=02")
 
-	def test_cancelling_a_payment_asks_the_receiver(self):
+	def test_cancelling_a_payment_asks_the_receiver_and_silence_is_no_answer(self):
 		owed = self.issue(body(**CREDIT))
 		payment = self.issue(self.paid(owed, 116))
 		self.assertEqual(
@@ -161,6 +161,8 @@ class TestCalls(FacturapiTestCase):
 		)
 		answer = self.call("DELETE", f"/invoices/{payment['id']}?motive=02")
 		self.assertEqual(answer["cancellation_status"], "pending")
+		self.sandbox.advance(80 * 3600)
+		self.assertEqual(self.call("GET", f"/invoices/{payment['id']}")["cancellation_status"], "pending")
 		self.emulator.answer_cancellation(payment["id"], "accepted")
 		self.assertEqual(self.call("GET", f"/invoices/{owed['id']}")["amount_due"], 116)
 
