@@ -592,6 +592,7 @@ class TestFiscalData(FiscalTestCase):
 		customer = frappe.get_doc("Customer", BUSINESS)
 		customer.fiscal_location = "8-8-14"
 		customer.save()
+		customer = frappe.get_doc("Customer", BUSINESS)
 		customer.fiscal_location = "Bella Vista"
 		with self.assertRaisesRegex(frappe.ValidationError, "catalogue"):
 			customer.save()
