@@ -75,6 +75,39 @@ def dead_letters():
 	frappe.db.commit()
 
 
+def unsent_mails():
+	"""Once a day, tell of documents that should have gone to their customers by e-mail for two hours, and did not."""
+	now = now_datetime()
+	found = due.unsent_mails(
+		add_to_date(now, hours=-OLDER_THAN_HOURS),
+		["company", "reference_doctype", "reference_name", "notification_error"],
+	)
+	for company in dict.fromkeys(row.company for row in found):
+		record = connection.record_for(company)
+		if not record:
+			continue
+		told = json.loads(record.get("expiry_alerts") or "{}")
+		key = f"mail|{company}"
+		if told.get(key) == str(now.date()):
+			continue
+		record.db_set("expiry_alerts", json.dumps({**told, key: str(now.date())}), update_modified=False)
+		rows = [row for row in found if row.company == company]
+		lines = [
+			f"{_link(row.reference_doctype, row.reference_name)}: {escape_html(row.notification_error)}"
+			for row in rows[:LISTED]
+		]
+		if len(rows) > LISTED:
+			lines.append(_("And {0} more: see the list of Fiscal Documents.").format(len(rows) - LISTED))
+		lines.append(_("They are issued and valid. Sending is tried again by itself for three days."))
+		_tell(
+			_("Documents of {0} that could not be sent to the customer: {1}").format(company, len(rows)),
+			lines,
+			DOCTYPE,
+			rows[0].name,
+		)
+		frappe.db.commit()
+
+
 def expiries():
 	"""Tell of certificates and the like 30 and 7 days before they end, and when they have ended."""
 	for record, label, day, name in endings():

@@ -14,7 +14,7 @@ from fiscal_integration.fiscal import lifecycle
 
 DOCUMENT = "Fiscal Document"
 EVENT = "Fiscal Webhook Event"
-LONG_AGO = datetime(1900, 1, 1)
+LONG_AGO, EVER = datetime(1900, 1, 1), datetime(2999, 12, 31)
 
 
 def by(moment: datetime | date | None = None) -> tuple:
@@ -94,6 +94,23 @@ def notifications(limit: int) -> list[str]:
 		pluck="name",
 		order_by="notify_at asc",
 		limit=limit,
+	)
+
+
+def unsent_mails(before: datetime, fields: list[str]) -> list:
+	"""The Fiscal Documents that were issued before `before`, whose mail to the customer failed and is to be tried again;
+	the oldest first."""
+	return frappe.get_all(
+		DOCUMENT,
+		{
+			"status": lifecycle.ISSUED,
+			"status_since": by(before),
+			"notify_at": by(EVER),
+			"notification_error": ("is", "set"),
+		},
+		["name", *fields],
+		order_by="status_since asc",
+		limit=0,
 	)
 
 

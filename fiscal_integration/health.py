@@ -5,8 +5,11 @@ from email.utils import parsedate_to_datetime
 
 import frappe
 from frappe import _
+from frappe.email.doctype.email_account.email_account import EmailAccount
 from frappe.utils.background_jobs import get_workers
 from frappe.utils.scheduler import is_scheduler_inactive
+
+from fiscal_integration import connection, mail
 
 CLOCK_TOLERANCE = 120
 """Seconds that this machine's clock may differ from the provider's before it is told."""
@@ -36,6 +39,8 @@ def warnings(exchanges=()) -> list[str]:
 				"Run bench --site {0} enable-scheduler, and look for pause_scheduler and maintenance_mode."
 			).format(frappe.local.site)
 		)
+	if _mail_is_wanted() and not EmailAccount.find_default_outgoing():
+		found.append(mail.no_account())
 	difference = _clock_difference(exchanges)
 	if difference is not None and abs(difference) > CLOCK_TOLERANCE:
 		found.append(
@@ -45,6 +50,17 @@ def warnings(exchanges=()) -> list[str]:
 			).format(round(difference))
 		)
 	return found
+
+
+def _mail_is_wanted() -> bool:
+	"""Whether alerts or documents are to be sent by e-mail."""
+	settings = frappe.get_cached_doc(connection.SETTINGS)
+	return bool(
+		settings.alert_recipients
+		or settings.notify_customers
+		or frappe.db.exists(connection.ACCOUNT, {"enabled": 1, "notify_customers": 1})
+		or frappe.db.exists("Customer", {"fiscal_notification": mail.ALWAYS})
+	)
 
 
 def _clock_difference(exchanges) -> float | None:

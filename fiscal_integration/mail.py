@@ -16,6 +16,14 @@ from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
 
 
+def no_account() -> str:
+	"""What keeps every mail from going out where Frappe has no account to send from, and the remedy."""
+	return _(
+		"This site has no outgoing e-mail account, so no e-mail leaves it. Open Email Account, enter the mail server "
+		"and tick Enable Outgoing and Default Outgoing."
+	)
+
+
 def offered(row) -> bool:
 	"""Whether there is something to send: the document is valid, and its provider gives files of it."""
 	valid = row.status == lifecycle.ISSUED and row.cancellation_status != lifecycle.CANCELLED
@@ -196,6 +204,8 @@ def notify(document: str):
 		_set(row, notify_at=_next_try(row))
 		attached = [files.file_of(row, kind) for kind in files.offered(row)]
 		_send_once(document, attached)
+	except frappe.OutgoingEmailError:
+		_failed(document, no_account())
 	except frappe.ValidationError as error:
 		_failed(document, str(error))
 	except Exception as error:

@@ -18,6 +18,7 @@ def alert():
 	each(
 		drain.repair_projections,
 		alerts.dead_letters,
+		alerts.unsent_mails,
 		alerts.expiries,
 		alerts.supplies,
 		alerts.outages,

@@ -19,6 +19,7 @@ from fiscal_integration.connection import SETTINGS
 from fiscal_integration.sandbox import Sandbox
 
 MIGHTY = "Administrator"
+MAIL_ACCOUNT, MAIL_ADDRESS = "Fiscal Tests", "fiscal-tests@example.com"
 
 
 class FiscalTestCase(FrappeTestCase):
@@ -114,6 +115,29 @@ class FiscalTestCase(FrappeTestCase):
 		doc = sample.invoice(**{"shop": self.shop, **values})
 		frappe.db.commit()
 		return doc, dispatch.find(doc.doctype, doc.name)
+
+	def have_mail_account(self, there: bool = True):
+		"""Give the site an account to send e-mail from, or none, until the test ends. A new site has none, and Frappe
+		refuses every mail then."""
+		before = frappe.get_all("Email Account", {"default_outgoing": 1}, pluck="name")
+		if not frappe.db.exists("Email Account", MAIL_ACCOUNT):
+			# Frappe would try the server of one that is entered by hand.
+			account = {"name": MAIL_ACCOUNT, "email_account_name": MAIL_ACCOUNT, "email_id": MAIL_ADDRESS}
+			server = {"enable_outgoing": 1, "no_smtp_authentication": 1, "smtp_server": "127.0.0.1"}
+			frappe.get_doc({"doctype": "Email Account", **account, **server}).db_insert()
+			self.addCleanup(frappe.db.commit)
+			self.addCleanup(frappe.db.delete, "Email Account", {"name": MAIL_ACCOUNT})
+
+		def choose(names):
+			frappe.db.set_value("Email Account", {"default_outgoing": 1}, "default_outgoing", 0)
+			frappe.db.set_value("Email Account", {"name": ("in", names)}, "default_outgoing", 1)
+			frappe.db.commit()
+			# Frappe remembers the account for as long as a request lasts.
+			if hasattr(frappe.local, "outgoing_email_account"):
+				del frappe.local.outgoing_email_account
+
+		self.addCleanup(choose, before or ["none"])
+		choose([MAIL_ACCOUNT] if there else ["none"])
 
 	def where_tills_make(self, doctype: str):
 		"""Skip a test that is about the other kind of till."""

@@ -490,7 +490,17 @@ def publish_progress(percent, title=None, doctype=None, docname=None, descriptio
 
 
 def sendmail(recipients=None, sender="", subject="No Subject", message="No Message", **kwargs):
-	"""Record the mail in frappe.local.outbox and as an Email Queue row; nothing is sent."""
+	"""Record the mail in frappe.local.outbox and as an Email Queue row; nothing is sent.
+
+	Throws OutgoingEmailError without a default outgoing account, as Frappe does (EmailAccount.find_outgoing).
+	"""
+	from frappe.email.doctype.email_account.email_account import EmailAccount
+
+	if not EmailAccount.find_default_outgoing():
+		throw(
+			_("Please setup default Email Account from Settings > Email Account"),
+			_exceptions.OutgoingEmailError,
+		)
 	mail = _dict(recipients=recipients, sender=sender, subject=subject, message=message, **kwargs)
 	local.outbox.append(mail)
 	recipients = [recipients] if isinstance(recipients, str) else list(recipients or [])

@@ -111,6 +111,12 @@ ToDo | Desk | autoname=hash
 	allocated_to Link(User)
 	reference_type Link(DocType)
 	reference_name Dynamic Link(reference_type)
+Email Account | Email | autoname=field:email_account_name | perm=System Manager:rwcd
+	email_account_name Data reqd unique
+	email_id Data
+	enable_outgoing,default_outgoing Check
+	smtp_server Data
+	no_smtp_authentication Check
 Email Queue | Email | autoname=hash
 	status,sender Data
 	message Code

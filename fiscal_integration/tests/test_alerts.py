@@ -18,6 +18,7 @@ class AlertCase(FiscalTestCase):
 		frappe.db.set_value(
 			dispatch.DOCTYPE, {"name": ("!=", "")}, "alerted_on", now_datetime().date(), update_modified=False
 		)
+		frappe.db.set_value(dispatch.DOCTYPE, {"status": lifecycle.ISSUED}, "notify_at", None)
 		frappe.db.delete("Notification Log")
 		frappe.db.commit()
 		mail = patch("frappe.sendmail")

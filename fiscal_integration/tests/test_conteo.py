@@ -270,6 +270,7 @@ class TestConteoPending(ConteoCase):
 		self.assertEqual(row.fiscal_id, self.issued_for(row)[0]["uuid"])
 
 	def test_what_a_webhook_brings_home_goes_to_the_customer_once(self):
+		self.have_mail_account()
 		account = connection.record_for(self.shop.company)
 		account.db_set("notify_customers", 1)
 		frappe.clear_document_cache(account.doctype, account.name)

@@ -183,6 +183,21 @@ class TestDue(FiscalTestCase):
 		self.assert_found([name for name in due.notifications(5000) if name.startswith("due-")], expected)
 		frappe.db.rollback()
 
+	def test_unsent_mails(self):
+		frappe.db.sql(
+			"update `tabFiscal Document` set notify_at = next_attempt, "
+			"notification_error = case substr(name, 8, 1) when '1' then 'no account' when '2' then '' end "
+			"where purpose = 'Due'"
+		)
+		before = self.now - timedelta(hours=2)
+		expected = self.picked(
+			lambda row: row.status == lifecycle.ISSUED and row.next_attempt is not None,
+			lambda row: past(row.status_since, before) and row.name.endswith("1"),
+		)
+		found = due.unsent_mails(before, ["status"])
+		self.assert_found([row for row in found if row.name.startswith("due-")], expected)
+		frappe.db.rollback()
+
 	def test_cancellations(self):
 		wanted = (*lifecycle.CANCELLING, lifecycle.CANCELLED)
 		expected = self.picked(

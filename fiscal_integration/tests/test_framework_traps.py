@@ -139,7 +139,7 @@ class TestFrameworkTraps(FiscalTestCase):
 			doc, row = self.sell()
 			self.run_job(row)
 			note = sample.credit_note(doc)
-			other, _row = self.sell(doctype="Sales Invoice", paid=False)
+			other, _row = self.sell(doctype="Sales Invoice")
 			other.cancel()
 			self.connect(keep_xml=1)
 			self.connect(keep_xml=0)

@@ -6,7 +6,18 @@ from unittest.mock import patch
 import frappe
 from frappe.utils import add_to_date, now_datetime
 
-from fiscal_integration import api, by_hand, connection, dispatch, files, mail, sample, tasks
+from fiscal_integration import (
+	alerts,
+	api,
+	by_hand,
+	connection,
+	dispatch,
+	files,
+	health,
+	mail,
+	sample,
+	tasks,
+)
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal_integration.report.fiscal_audit_trail import fiscal_audit_trail
 from fiscal_integration.testing import FiscalTestCase
@@ -22,6 +33,7 @@ class Notified(FiscalTestCase):
 	def setUp(self):
 		super().setUp()
 		self.set_others_aside()
+		self.have_mail_account()
 		self.record = connection.record_for(self.shop.company)
 		self.switch(1)
 		self.addCleanup(self.switch, 0)
@@ -215,6 +227,48 @@ class TestFacturapi(EveryProvider, Notified):
 		self.swept(row)
 		self.assertEqual(self.mailed(), [ADDRESS])
 
+	def test_without_an_account_to_send_from_the_document_is_issued_and_it_is_told(self):
+		self.have_mail_account(False)
+		row = self.swept(self.issued())
+		self.assertEqual((row.status, row.notified_at, self.mailed()), (lifecycle.ISSUED, None, []))
+		self.assertIn("Default Outgoing", row.notification_error)
+		self.assertGreater(row.notify_at, now_datetime())
+		self.assertEqual(self.of_record(row), [])
+		self.assertIn("Default Outgoing", "".join(health.warnings()))
+		alerts.unsent_mails()
+		self.assertEqual(self.bells(row), [], "it is told when it is two hours old")
+		self.age(row, 3 * 3600)
+		alerts.unsent_mails()
+		alerts.unsent_mails()
+		(told,) = self.bells(row)
+		self.assertIn("Default Outgoing", told.email_content)
+		self.assertIn(row.reference_name, told.email_content)
+
+		self.have_mail_account()
+		self.assertNotIn("Default Outgoing", "".join(health.warnings()))
+		frappe.db.set_value(dispatch.DOCTYPE, row.name, "notify_at", now_datetime())
+		frappe.db.commit()
+		self.assertEqual(self.swept(row).notified_to, ADDRESS)
+		self.assertEqual(self.mailed(), [ADDRESS])
+
+	def test_nobody_is_told_of_a_missing_account_where_no_mail_is_wanted(self):
+		self.have_mail_account(False)
+		self.switch(0)
+		self.assertNotIn("Default Outgoing", "".join(health.warnings()))
+
+	def age(self, row, seconds):
+		old = add_to_date(now_datetime(), seconds=-seconds)
+		frappe.db.set_value(dispatch.DOCTYPE, row.name, "status_since", old, update_modified=False)
+		frappe.db.commit()
+
+	def bells(self, row):
+		"""What the first of those who are told was told of documents that did not go out."""
+		return frappe.get_all(
+			"Notification Log",
+			{"document_name": row.name, "for_user": alerts._users()[0]},
+			["subject", "email_content"],
+		)
+
 	def test_a_file_that_does_not_come_is_waited_for(self):
 		row = self.issued()
 		self.sandbox.fault("facturapi", "status", operation="pdf", status=503)
@@ -227,9 +281,7 @@ class TestFacturapi(EveryProvider, Notified):
 
 	def test_three_days_later_nobody_tries_any_more(self):
 		row = self.issued()
-		old = add_to_date(now_datetime(), seconds=-mail.LAST_TRY - 10)
-		frappe.db.set_value(dispatch.DOCTYPE, row.name, "status_since", old, update_modified=False)
-		frappe.db.commit()
+		self.age(row, mail.LAST_TRY + 10)
 		with patch("frappe.sendmail", side_effect=frappe.OutgoingEmailError("Set up an account")):
 			row = self.swept(row)
 		self.assertEqual((row.notify_at, row.notified_at), (None, None))
