@@ -194,7 +194,8 @@ class TestRecords(FrappeTestCase):
 		self.on_a_bench()
 		for doctype in SHIPPED:
 			for name, record in shipped(doctype).items():
-				self.assertEqual(
+				# Later where the site was used: Frappe saves the onboarding when its last step is done.
+				self.assertGreaterEqual(
 					frappe.db.get_value(doctype, name, "modified"), get_datetime(record["modified"]), name
 				)
 
