@@ -5,6 +5,7 @@ ERPNext's own records; what the provider sent by itself from the webhooks' inbox
 """
 
 import json
+from collections import defaultdict
 
 import frappe
 from frappe import _
@@ -29,8 +30,12 @@ def execute(filters=None):
 	verdicts = (
 		list(proof.verify_all([[dispatch.DOCTYPE, "name", "in", list(documents)]])) if documents else []
 	)
+	numbered = defaultdict(list)
+	for event in events:
+		if event["number"]:
+			numbered[event["fiscal_document"]].append(event)
 	for verdict in verdicts:
-		_mark(events, documents[verdict.chain], verdict)
+		_mark(events, numbered[verdict.chain], documents[verdict.chain], verdict)
 	events.sort(key=lambda event: (event["time"], event["fiscal_document"] or "", event["number"] or 0))
 	broken = [verdict for verdict in verdicts if not verdict.unbroken]
 	return _columns(), events, _message(broken, cut), None, _summary(documents, events, broken)
@@ -111,9 +116,11 @@ def _collect(filters) -> tuple[dict, list[dict], bool]:
 			{*made[:LIMIT], *(row.fiscal_document for row in exchanges if row.fiscal_document)}
 		)
 	events = [_exchange(row, documents.get(row.fiscal_document), filters.company) for row in exchanges]
+	by_document = defaultdict(list)
+	for row in exchanges:
+		by_document[row.fiscal_document].append(row)
 	for document in documents.values():
-		own = [row for row in exchanges if row.fiscal_document == document.name]
-		events += _of_document(document, own)
+		events += _of_document(document, by_document[document.name])
 	events += _of_invoices(documents)
 	events += _of_webhooks(documents)
 	if span:
@@ -385,9 +392,9 @@ def _shown(text: str | None) -> str:
 # -- what the chains say ---------------------------------------------------------------------------------
 
 
-def _mark(events: list[dict], document, verdict):
-	"""Write what the chain of `document` says onto its events; what was removed becomes an event of its own."""
-	own = [event for event in events if event["fiscal_document"] == document.name and event["number"]]
+def _mark(events: list[dict], own: list[dict], document, verdict):
+	"""Write what the chain of `document` says onto `own`, its numbered events; what was removed becomes another of
+	`events`."""
 	for event in own:
 		if verdict.unbroken or event["number"] < verdict.number:
 			event["chain"] = _("holds")
