@@ -24,6 +24,7 @@ def create(path, apps=APPS, config=None, admin_password="admin") -> str:
 		"db_type": "sqlite",
 		"encryption_key": Fernet.generate_key().decode(),
 		"developer_mode": 1,
+		"fiscal_allow_loopback": 1,
 		**(config or {}),
 	}
 	(path / "site_config.json").write_text(json.dumps(settings, indent=1))

@@ -5,6 +5,7 @@ their secrets are stored.
 """
 
 import hashlib
+import hmac
 from contextlib import suppress
 from dataclasses import replace
 
@@ -25,8 +26,8 @@ from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.redaction import Secret
 from fiscal_integration.fiscal.words import translated
 from fiscal_integration.providers import load
-from fiscal_integration.providers.base import SECRET_KEY, TEST, Connection, OwnTokens, Provider
-from fiscal_integration.providers.http import HttpClient, check_url
+from fiscal_integration.providers.base import PRODUCTION, SECRET_KEY, TEST, Connection, OwnTokens, Provider
+from fiscal_integration.providers.http import HttpClient, check_host, check_url
 
 SETTINGS = "Fiscal Integration Settings"
 ACCOUNT = "Fiscal Account"
@@ -96,9 +97,13 @@ def at(found: Connection, point: str | None) -> Connection:
 def open_provider(connection: Connection, recorder) -> Provider:
 	"""The provider's object for `connection`; its exchanges go to `recorder` (see audit.Recorder)."""
 	cls = providers()[connection.provider]
-	return cls(
-		connection, HttpClient(recorder, cls.correlation_header), SharedTokens(connection, recorder.learn)
-	)
+	client = HttpClient(recorder, cls.correlation_header, loopback=may_call_sandbox(connection.environment))
+	return cls(connection, client, SharedTokens(connection, recorder.learn))
+
+
+def may_call_sandbox(environment: str) -> bool:
+	"""Whether this site may call the sandbox on its own machine: where site_config says so, and never in Production."""
+	return environment != PRODUCTION and bool(frappe.conf.get("fiscal_allow_loopback"))
 
 
 def release(company: str):
@@ -131,7 +136,9 @@ class SharedTokens:
 				*(f"{key}={secret.reveal()}" for key, secret in sorted(connection.secrets.items())),
 			)
 		)
-		self.prefix = f"fiscal_token|{hashlib.sha256(held.encode()).hexdigest()}"
+		# Under the site's key: a plain hash would let whoever reads Redis try passwords.
+		digest = hmac.new(get_encryption_key().encode(), held.encode(), hashlib.sha256).hexdigest()
+		self.prefix = f"fiscal_token|{digest}"
 		self.own = OwnTokens()
 		self.cipher = Fernet(get_encryption_key())
 		try:
@@ -175,6 +182,7 @@ class ConnectionDocument(Document):
 		self.demand_secrets_of_new_environment()
 		self.keep_secrets()
 		self.check_connection()
+		self.check_hosts()
 
 	@property
 	def provider_class(self) -> type[Provider] | None:
@@ -207,6 +215,33 @@ class ConnectionDocument(Document):
 		if wrong:
 			frappe.throw(translated(wrong, _), title=_("Server URL"))
 
+	def addresses(self) -> dict[str, str]:
+		"""Every address that may receive a secret, by its label."""
+		if not self.provider_class:
+			return {}
+		values = {row.parameter: (row.value or "").strip() for row in self.parameters}
+		return {
+			"Server URL": (self.server_url or "").strip().rstrip("/"),
+			**{
+				parameter.label: (values.get(parameter.key) or parameter.default).rstrip("/")
+				for parameter in self.provider_class.parameters
+				if parameter.address
+			},
+		}
+
+	def check_hosts(self):
+		"""No address may lead into our own networks, as far as it shows; HttpClient sees what a name hides."""
+		loopback = may_call_sandbox(self.environment or TEST)
+		for label, url in self.addresses().items():
+			wrong = check_host(url, loopback)
+			if wrong and self.environment == PRODUCTION and not check_host(url, loopback=True):
+				wrong = (
+					"In Production nothing is sent to this machine, where only a sandbox is. Enter the provider's "
+					"own server URL."
+				)
+			if wrong:
+				frappe.throw(translated(wrong, _), title=_(label))
+
 	def secret_keys(self) -> list[str]:
 		provider = self.provider_class
 		return [parameter.key for parameter in provider.parameters if parameter.secret] if provider else []
@@ -218,25 +253,49 @@ class ConnectionDocument(Document):
 		return {key: value.strip() for key, value in typed.items() if value and not _is_mask(value)}
 
 	def demand_secrets_of_new_environment(self):
-		"""Credentials of one environment or provider are never used in another by leaving them in place."""
+		"""Credentials are never used with another provider, environment or address by leaving them in place.
+
+		Otherwise whoever may write the address, but not read the secrets, would have them sent to a server of his own.
+		What is stored is demanded also where the provider could do without it (`clear_secret` forgets it); another
+		provider's is forgotten.
+		"""
 		before = self.get_doc_before_save()
-		if not before or not before.provider or not self.provider:
+		self._forgets = bool(before and self.provider and before.provider != self.provider)
+		if not before or not self.provider:
 			return
-		if (before.provider, before.environment) == (self.provider, self.environment):
+		was, is_now = ((doc.provider, doc.environment, doc.addresses()) for doc in (before, self))
+		if was == is_now:
 			return
 		typed = self.typed_secrets()
 		missing = [
 			parameter.label
 			for parameter in self.provider_class.parameters
-			if parameter.secret and parameter.required and parameter.key not in typed
-		]
-		if missing:
-			frappe.throw(
-				_(
-					"{0} of {1} has to be entered: credentials of one environment are not valid in another."
-				).format(", ".join(_(label) for label in missing), _(self.environment)),
-				title=_("Credentials Needed"),
+			if parameter.secret
+			and parameter.key not in typed
+			and (
+				(before.provider and parameter.required)
+				or (self.is_stored(parameter.key) and (parameter.required or not self._forgets))
 			)
+		]
+		if not missing:
+			return
+		labels = ", ".join(_(label) for label in missing)
+		if was[:2] != is_now[:2]:
+			text = _(
+				"{0} of {1} has to be entered: credentials of one environment are not valid in another."
+			).format(labels, _(self.environment))
+		else:
+			text = _("{0} has to be entered anew: secrets are not sent to a changed address.").format(labels)
+		frappe.throw(text, title=_("Credentials Needed"))
+
+	def is_stored(self, key: str) -> bool:
+		"""Whether a secret is stored, also one that the site's encryption key no longer opens."""
+		return bool(
+			frappe.db.sql(
+				"select 1 from `__Auth` where doctype = %s and name = %s and fieldname = %s and password != ''",
+				(self.doctype, self.name, _field(key)),
+			)
+		)
 
 	def keep_secrets(self):
 		"""Blank keeps the stored secret, and neither this record nor a child row ever holds one.
@@ -272,12 +331,15 @@ class ConnectionDocument(Document):
 					[self.company] if self.get("company") else frappe.get_all("Company", pluck="name")
 				):
 					release(company)
+		if getattr(self, "_forgets", False):
+			frappe.db.delete("__Auth", {"doctype": self.doctype, "name": self.name})
+			self._forgets = False
 		for key, value in getattr(self, "_pending_secrets", {}).items():
 			set_encrypted_password(self.doctype, self.name, value, _field(key))
 		self._pending_secrets = {}
 
 	def stored_secret(self, key: str = SECRET_KEY) -> str:
-		if self.is_new() and not self.meta.issingle:
+		if (self.is_new() and not self.meta.issingle) or getattr(self, "_forgets", False):
 			return ""
 		try:
 			return certificates.read_secret(self.doctype, self.name, _field(key))

@@ -107,6 +107,7 @@ else
 	mysqldump -uroot -p"$password" "$name" 2>/dev/null | gzip >"$dump"
 fi
 bench_command --site "$site" set-config -p allow_tests True
+bench_command --site "$site" set-config -p fiscal_allow_loopback 1
 bench_command --site "$site" set-config host_name "http://$site"
 
 say "Install, migrate, uninstall, install"

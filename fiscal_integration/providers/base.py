@@ -35,7 +35,8 @@ class Parameter:
 
 	`options`: the choices of a select; empty for free text. A `secret` one is stored encrypted and never
 	shown again; the one with the key "secret_key" is the form's own Secret Key field. `search`: the method of our API
-	that offers what is typed for (such as "search_locations"); the form then lets choose and search.
+	that offers what is typed for (such as "search_locations"); the form then lets choose and search. `address`: a URL
+	to which secrets are sent, so that they have to be entered anew when it changes.
 	"""
 
 	key: str
@@ -46,6 +47,7 @@ class Parameter:
 	help: str = ""
 	options: tuple[str, ...] = ()
 	search: str = ""
+	address: bool = False
 
 
 @dataclass(frozen=True)
@@ -619,7 +621,11 @@ class Provider:
 	def call(self, operation: str, method: str, path: str, **request) -> Response | Failure:
 		"""One request to the server URL, or to the address that `path` is: the answer, or the failure of not
 		having one."""
-		url = path if "://" in path else self.connection.server_url.rstrip("/") + path
+		url = path
+		if not path.startswith(("https://", "http://")):
+			# Without the slash a path could change the host: https://server + @elsewhere.
+			slash = "/" if path and path[0] not in "/?" else ""
+			url = self.connection.server_url.rstrip("/") + slash + path
 		try:
 			return self.http.request(operation, method, url, **request)
 		except NotAllowed as error:

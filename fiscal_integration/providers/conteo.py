@@ -102,6 +102,7 @@ class Conteo(Provider):
 			"G-Force Gateway",
 			help="The PDF (CAFE) comes from there. Of tests: https://gateway-eb-develop.gforceint.com/api/v1/"
 			"GFGatewayEB. Blank: no PDF is offered.",
+			address=True,
 		),
 		Parameter("gateway_key", "Gateway: Bearer Token", secret=True, help="G-Force gives it."),
 		Parameter("gateway_company", "Gateway: GF_Company", help="G-Force gives it."),

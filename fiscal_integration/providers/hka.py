@@ -150,6 +150,7 @@ class HKA(PanamaProvider):
 			"rest_url",
 			"REST Address",
 			help="Blank: HKA's own of the environment. The server URL is that of the SOAP service.",
+			address=True,
 		),
 		Parameter(
 			"low_supply", "Alert When Fewer Folios Are Left Than", default="100", help="Looked at every day."

@@ -2,7 +2,8 @@
 
 Time limits, TLS, no redirects, size limits, and one recorded exchange per request. It tells apart what
 was certainly not sent from what may have been processed, which is what decides between sending again and
-asking first (invariant 3).
+asking first (invariant 3). Connections are made to public addresses only, because a name that somebody entered may
+lead into the network of this machine; see docs/security.md#addresses.
 """
 
 import http.client
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3.exceptions
+from urllib3.util.connection import allowed_gai_family
 
 from fiscal_integration.fiscal.words import say
 
@@ -30,6 +32,9 @@ TOTAL_SECONDS = 120
 MAX_BYTES = 20 * 1024 * 1024
 LONGEST_WAIT = 86400.0
 """Seconds for which a provider may put us off; a longer wait would hide a document that never leaves."""
+SANDBOX_HEADER = "X-Fiscal-Sandbox"
+"""Every answer of our emulators carries it."""
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _UNKEEPABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
@@ -132,6 +137,42 @@ def is_loopback(url: str) -> bool:
 		return False
 
 
+def refusal(address: str, loopback: bool = False) -> str:
+	"""Why nothing is sent to this IP address; empty when it is a public one.
+
+	Loopback is allowed with `loopback` only. An IPv6 address that carries an IPv4 one (RFC 4291, 6052, 3056) is
+	judged by that one.
+	"""
+	found = ipaddress.ip_address(address.partition("%")[0])
+	if found.version == 6:
+		if found in _NAT64:
+			found = ipaddress.ip_address(int(found) & 0xFFFFFFFF)
+		else:
+			found = found.ipv4_mapped or found.sixtofour or found
+	if found.is_loopback:
+		if loopback:
+			return ""
+		return say(
+			"{0} is this machine itself, where only the sandbox is. To try that with the environment Test, set "
+			"fiscal_allow_loopback to 1 in the site's site_config.json.",
+			address,
+		)
+	if found.is_global and not found.is_multicast and not found.is_reserved:
+		return ""
+	return say("{0} is an address inside a private network. Enter the provider's public server URL.", address)
+
+
+def check_host(url: str, loopback: bool = False) -> str:
+	"""The `refusal` of a URL whose host shows by itself where it leads: an IP address or localhost. Resolves nothing."""
+	host = urlsplit(url).hostname or ""
+	if is_loopback(url):
+		return "" if loopback else refusal("127.0.0.1")
+	try:
+		return refusal(host, loopback)
+	except ValueError:
+		return ""
+
+
 def check_url(url: str) -> str:
 	"""What is wrong with `url` as a server address, empty when nothing is: HTTPS, save on this machine."""
 	parts = urlsplit(url)
@@ -181,11 +222,29 @@ class Deadline:
 				pass
 
 
-class _WatchedAdapter(requests.adapters.HTTPAdapter):
-	"""Makes connections that a Deadline may close. Never tries a request again."""
+def _addresses(host: str, port: int) -> list[str]:
+	"""The IP addresses of a host, in the order in which they should be tried. Raises OSError when it has none."""
+	try:
+		found = socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM)
+	except UnicodeError:
+		raise OSError("no name that could be looked up") from None
+	return list(dict.fromkeys(entry[4][0] for entry in found))
 
-	def __init__(self, deadline: Deadline):
+
+def _checked(addresses: list[str], loopback: bool) -> list[str]:
+	"""The addresses, when nothing is to be said against any of them. Raises NotAllowed."""
+	for address in addresses:
+		if wrong := refusal(address, loopback):
+			raise NotAllowed(wrong)
+	return addresses
+
+
+class _WatchedAdapter(requests.adapters.HTTPAdapter):
+	"""Makes connections to allowed addresses, which a Deadline may close. Never tries a request again."""
+
+	def __init__(self, deadline: Deadline, loopback: bool):
 		self.deadline = deadline
+		self.loopback = loopback
 		super().__init__(max_retries=0)
 
 	def get_connection(self, *args, **kwargs):
@@ -195,9 +254,29 @@ class _WatchedAdapter(requests.adapters.HTTPAdapter):
 		return self._watched(super().get_connection_with_tls_context(*args, **kwargs))
 
 	def _watched(self, pool):
-		deadline = self.deadline
+		deadline, loopback = self.deadline, self.loopback
 
 		class Watched(pool.ConnectionCls):
+			def _new_conn(self):
+				"""A connection to an address that was checked. The name is looked up once: a second look-up could
+				find another address (DNS rebinding). TLS still expects the name."""
+				if self.proxy:
+					return super()._new_conn()
+				name, lost = self._dns_host, None
+				try:
+					found = _addresses(name.strip("[]"), self.port)
+				except OSError as error:
+					raise urllib3.exceptions.NewConnectionError(self, f"no address: {error}") from None
+				for address in _checked(found, loopback):
+					self._dns_host = address
+					try:
+						return super()._new_conn()
+					except urllib3.exceptions.HTTPError as error:
+						lost = error
+					finally:
+						self._dns_host = name
+				raise lost or urllib3.exceptions.NewConnectionError(self, "no address")
+
 			def connect(self):
 				super().connect()
 				deadline.watch(self.sock)
@@ -209,7 +288,8 @@ class _WatchedAdapter(requests.adapters.HTTPAdapter):
 class HttpClient:
 	"""Makes requests and hands each exchange to `record`.
 
-	`record` is called exactly once per request, also when it fails, before anything is raised.
+	`record` is called exactly once per request, also when it fails, before anything is raised. With `loopback` the
+	sandbox on this machine may be called; without it, what answers as a sandbox is refused wherever it is.
 	"""
 
 	def __init__(
@@ -218,11 +298,13 @@ class HttpClient:
 		correlation_header: str = "",
 		read_seconds: float = READ_SECONDS,
 		total_seconds: float = TOTAL_SECONDS,
+		loopback: bool = False,
 	):
 		self.record = record
 		self.correlation_header = correlation_header.lower()
 		self.read_seconds = read_seconds
 		self.total_seconds = total_seconds
+		self.loopback = loopback
 
 	def request(
 		self,
@@ -264,19 +346,21 @@ class HttpClient:
 			self.record(exchange)
 
 	def _send(self, prepared, exchange, deadline) -> Response:
-		wrong = check_url(prepared.url.split("?")[0])
+		wrong = check_url(prepared.url.split("?")[0]) or check_host(prepared.url, self.loopback)
 		if wrong:
 			raise NotAllowed(wrong)
 		# A session of its own, because a pooled connection that the server closed meanwhile fails after the
 		# request was written, and then nobody can say whether it was processed.
 		with requests.Session() as session:
 			for scheme in ("https://", "http://"):
-				session.mount(scheme, _WatchedAdapter(deadline))
+				session.mount(scheme, _WatchedAdapter(deadline, self.loopback))
 			# Proxies and CA bundles come from the environment as everywhere; .netrc must not replace our keys.
 			settings = session.merge_environment_settings(prepared.url, {}, True, None, None)
 			settings["verify"] = settings.get("verify") or True
 			if is_loopback(prepared.url):
 				settings["proxies"] = {}
+			elif requests.utils.select_proxy(prepared.url, settings["proxies"]):
+				self._check_behind_proxy(prepared.url)
 			try:
 				answer = session.send(
 					prepared,
@@ -285,6 +369,10 @@ class HttpClient:
 					stream=True,
 					**{name: value for name, value in settings.items() if name != "stream"},
 				)
+				if SANDBOX_HEADER in answer.headers and not self.loopback:
+					raise NotAllowed(
+						"This is a sandbox: what it issues has no fiscal validity. Enter the provider's own server URL."
+					)
 				body = self._read(answer)
 				if deadline.passed:
 					# A body without a length looks whole when its connection is closed.
@@ -305,6 +393,15 @@ class HttpClient:
 		return Response(
 			answer.status_code, {name.lower(): value for name, value in answer.headers.items()}, body
 		)
+
+	def _check_behind_proxy(self, url: str):
+		"""A proxy looks up the name itself; what it would not find here may be known to it alone."""
+		parts = urlsplit(url)
+		try:
+			found = _addresses(parts.hostname, parts.port or 443)
+		except OSError:
+			return
+		_checked(found, self.loopback)
 
 	def _too_late(self) -> str:
 		return say("The answer was not complete after {0:g} s", self.total_seconds)

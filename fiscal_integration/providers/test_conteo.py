@@ -281,7 +281,7 @@ class TestAgainstTheSandbox(unittest.TestCase):
 		self.provider = self.connect(self.sandbox.secret_key("conteo"))
 
 	def connect(self, key):
-		client = HttpClient(self.exchanges.append, read_seconds=2)
+		client = HttpClient(self.exchanges.append, loopback=True, read_seconds=2)
 		return Conteo(connection(self.sandbox.url("conteo"), key), client)
 
 	def issue(self, document=None, reference="SINV-1.ref"):
@@ -308,7 +308,7 @@ class TestAgainstTheSandbox(unittest.TestCase):
 		base = connection(url, self.sandbox.secret_key("conteo"))
 		return Conteo(
 			replace(base, parameters={**base.parameters, **given}, secrets={**base.secrets, **secrets}),
-			HttpClient(self.exchanges.append, read_seconds=2),
+			HttpClient(self.exchanges.append, loopback=True, read_seconds=2),
 		)
 
 	def test_the_pdf_comes_from_the_gateway(self):

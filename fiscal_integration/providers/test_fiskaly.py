@@ -86,7 +86,7 @@ class Case(unittest.TestCase):
 				"api_key": Secret(self.sandbox.parameters("fiskaly", live)["api_key"]),
 			},
 		)
-		return Fiskaly(connection, HttpClient(self.exchanges.append))
+		return Fiskaly(connection, HttpClient(self.exchanges.append, loopback=True))
 
 	def call(self, method, path, body=None):
 		found = self.provider()._call("test", method, path, json.dumps(body) if body else "")
@@ -369,7 +369,7 @@ class TestManagement(Case):
 			).state
 			made = provider.make_credentials(self.account(live), organization, f"reference-{live}")
 			connection = replace(provider.connection, secrets=made.secrets)
-			self.assertTrue(Fiskaly(connection, HttpClient(self.exchanges.append)).ping().ok)
+			self.assertTrue(Fiskaly(connection, HttpClient(self.exchanges.append, loopback=True)).ping().ok)
 
 	def test_an_organization_without_its_environment_gets_it(self):
 		organization = self.make("reference").state

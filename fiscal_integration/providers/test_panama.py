@@ -120,7 +120,9 @@ class Case(unittest.TestCase):
 		)
 
 	def provider(self, **options):
-		return self.provider_class(self.connection(**options), HttpClient(self.exchanges.append))
+		return self.provider_class(
+			self.connection(**options), HttpClient(self.exchanges.append, loopback=True)
+		)
 
 	def send(self, document, provider=None, reference="SINV-1.ref"):
 		provider = provider or self.provider()

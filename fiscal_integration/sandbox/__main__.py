@@ -22,6 +22,10 @@ def main(arguments=None):
 	print(f"{NOTICE}\n\nWhat was issued: http://127.0.0.1:{sandbox.port}/\n")
 	for key in sandbox.emulators:
 		print(f"{key}\n  Server URL  {sandbox.url(key)}\n  Secret Key  {sandbox.secret_key(key)}")
+	print(
+		"\nA site calls it once it is allowed to: bench --site SITE set-config -p fiscal_allow_loopback 1"
+		"\nNo connection whose environment is Production does.",
+	)
 	print("\nStop with Ctrl+C.", flush=True)
 	with contextlib.suppress(KeyboardInterrupt):
 		threading.Event().wait()

@@ -9,7 +9,16 @@ from fiscal_integration.connection import ACCOUNT, SETTINGS
 from fiscal_integration.testing import FiscalTestCase
 
 OTHER_KEY = "x7Wz6Vb1c2D3e4F5g6H7i8J9k0L1m2N3o4P5q6R7s8A="
+ELSEWHERE = "https://elsewhere.example.com/api"
 LIVE = "sk_live_SandboxWithoutValidity00"
+
+
+class RecorderOfNothing:
+	def __call__(self, exchange):
+		pass
+
+	def learn(self, secret):
+		pass
 
 
 class TestSettings(FiscalTestCase):
@@ -70,20 +79,118 @@ class TestSettings(FiscalTestCase):
 	def test_production_demands_its_own_secret(self):
 		self.refused("has to be entered", environment="Production", secret_key="")
 
+	def test_secrets_do_not_follow_an_address(self):
+		"""Every address of every provider: whoever changes it has to know each secret that is stored."""
+		for key, provider in connection.providers().items():
+			secrets = [entry.key for entry in provider.parameters if entry.secret]
+			addresses = ["server_url", *(entry.key for entry in provider.parameters if entry.address)]
+			typed = {secret: f"{secret}-0123456789" for secret in secrets}
+			with (
+				patch.object(connection, "country_code", return_value=next(iter(provider.countries))),
+				patch.object(provider, "check_connection", return_value=[]),
+			):
+				self.enter(key, typed, server_url=self.sandbox.url(key))
+				for address in addresses:
+					for left_out in secrets:
+						given = {name: value for name, value in typed.items() if name != left_out}
+						with self.subTest(provider=key, address=address, left_out=left_out):
+							with self.assertRaisesRegex(
+								frappe.ValidationError, "not sent to a changed address"
+							):
+								self.enter(key, given, **{address: ELSEWHERE})
+					# With all of them it is taken: it is not the address that is refused.
+					doc = self.enter(key, typed, **{address: ELSEWHERE})
+					self.assertIn(ELSEWHERE, doc.addresses().values())
+			frappe.db.rollback()
+
+	def enter(self, provider, secrets, **addresses):
+		"""The settings, saved with these secrets typed and these addresses; all others are left as they are."""
+		doc = self.settings()
+		doc.update({"provider": provider, "secret_key": secrets.get("secret_key", "")})
+		doc.server_url = addresses.pop("server_url", doc.server_url)
+		kept = {row.parameter: row.value for row in doc.parameters} | secrets | addresses
+		doc.set("parameters", [{"parameter": key, "value": value} for key, value in kept.items()])
+		doc.save()
+		return doc
+
+	def test_nor_over_a_provider_that_was_taken_away_in_between(self):
+		doc = self.settings()
+		self.set_parameter(doc, "webhook_secret", "whsec-Sandbox-0123456789")
+		doc.save()
+		doc = self.settings()
+		doc.update({"enabled": 0, "provider": ""})
+		doc.save()
+		doc = self.settings()
+		doc.update({"provider": "facturapi", "server_url": "https://elsewhere.example.com", "secret_key": ""})
+		with self.assertRaisesRegex(frappe.ValidationError, "has to be entered"):
+			doc.save()
+		doc = self.settings()
+		doc.update({"provider": "facturapi", "secret_key": self.secret_key})
+		doc.save()
+		self.assertEqual(self.settings().stored_secret("webhook_secret"), "")
+		frappe.db.rollback()
+
+	def test_each_parameter_that_is_an_address_says_so(self):
+		for key, provider in connection.providers().items():
+			for entry in provider.parameters:
+				looks = "url" in entry.key or "://" in entry.default or "://" in entry.help
+				with self.subTest(provider=key, parameter=entry.key):
+					self.assertEqual(entry.address, looks)
+
+	def test_private_addresses_are_refused(self):
+		for host in (
+			"10.0.0.5",
+			"169.254.169.254",
+			"[::1]:8443",
+			"[fe80::1]",
+			"[::ffff:192.168.0.1]",
+			"0.0.0.0",
+		):
+			with self.subTest(host=host), patch.dict(frappe.conf, {"fiscal_allow_loopback": 0}):
+				word = "this machine" if "::1]:" in host else "private network"
+				self.refused(word, server_url=f"https://{host}/v2", secret_key=self.secret_key)
+
+	def test_the_sandbox_is_called_where_the_site_allows_it_and_never_in_production(self):
+		with patch.dict(frappe.conf, {"fiscal_allow_loopback": 0}):
+			self.refused("fiscal_allow_loopback", parameters={"series": "A"})
+			# Also what was entered while it was allowed.
+			self.assertIn("fiscal_allow_loopback", api.ping(SETTINGS, SETTINGS)["message"])
+		self.refused("In Production", environment="Production", secret_key=LIVE)
+		frappe.db.set_single_value(SETTINGS, "environment", "Production")
+		frappe.clear_document_cache(SETTINGS, SETTINGS)
+		connection.set_encrypted_password(SETTINGS, SETTINGS, LIVE, "secret_key")
+		found = connection.for_company(sample.COMPANY)
+		self.assertEqual(found.environment, "Production")
+		answer = connection.open_provider(found, RecorderOfNothing()).ping()
+		self.assertIn("this machine", answer.message)
+		frappe.db.rollback()
+		frappe.clear_document_cache(SETTINGS, SETTINGS)
+
+	def test_tokens_are_kept_under_the_sites_key(self):
+		found = connection.for_company(sample.COMPANY)
+		first = connection.SharedTokens(found).prefix
+		self.assertEqual(connection.SharedTokens(found).prefix, first)
+		with patch.object(connection, "get_encryption_key", return_value=OTHER_KEY):
+			self.assertNotEqual(connection.SharedTokens(found).prefix, first)
+
+	@staticmethod
+	def set_parameter(doc, key, value):
+		next(row for row in doc.parameters if row.parameter == key).value = value
+
 	def test_keys_of_the_wrong_environment_are_refused(self):
 		self.refused("test key", environment="Production", secret_key=self.secret_key)
 		self.refused("live key", secret_key=LIVE)
 
 	def test_production_with_its_key(self):
 		doc = self.settings()
-		doc.update({"environment": "Production", "secret_key": LIVE})
+		doc.update({"environment": "Production", "secret_key": LIVE, "server_url": ""})
 		doc.save()
 		self.assertEqual(self.stored(), LIVE)
 		frappe.db.rollback()
 
 	def test_server_url_is_filled_and_checked(self):
 		doc = self.settings()
-		doc.server_url = ""
+		doc.update({"server_url": "", "secret_key": self.secret_key})
 		doc.save()
 		self.assertEqual(doc.server_url, "https://www.facturapi.io/v2")
 		frappe.db.rollback()
@@ -230,7 +337,7 @@ class TestPing(FiscalTestCase):
 		recorder = []
 		from fiscal_integration.providers.http import HttpClient
 
-		client = HttpClient(recorder.append)
+		client = HttpClient(recorder.append, loopback=True)
 		client.request("check", "GET", self.sandbox.url("facturapi") + "/check")
 		self.assertLess(abs(health._clock_difference(recorder)), 5)
 
