@@ -13,7 +13,8 @@ from frappe.utils import getdate
 from fiscal_integration import audit, claims, connection, dispatch, payments
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.mexico import catalogs
-from fiscal_integration.fiscal.money import MICRO, ZERO, decimal, quantize
+from fiscal_integration.fiscal.mexico.totals import EXEMPT, QUOTA
+from fiscal_integration.fiscal.money import ZERO, decimal, quantize
 from fiscal_integration.printing.common import (
 	SPANISH,
 	Words,
@@ -28,7 +29,7 @@ from fiscal_integration.printing.common import (
 	state_of,
 	sum_of,
 )
-from fiscal_integration.providers.facturapi import PAYMENT_TYPE
+from fiscal_integration.providers.facturapi import PAYMENT_TYPE, concepts_of
 
 ANSWERS = 20
 MEXICAN = Words(
@@ -244,34 +245,21 @@ def _cfdi_sale(row, body: dict) -> dict:
 
 
 def _cfdi_line(item: dict) -> dict:
-	"""One concept with its taxes, by the arithmetic that Facturapi says it uses.
-
-	See authorities/mexico.md#total.
-	"""
+	"""One concept with its taxes, as they were told."""
 	product = item["product"]
 	quantity, price, cut = item["quantity"], product["price"], item.get("discount", ZERO)
-	gross = quantize(price * quantity, MICRO)
-	base = quantize(price * quantity - cut, MICRO)
-	excise = sum(
-		(
-			quantize(base * tax["rate"], MICRO)
-			for tax in product["taxes"]
-			if tax["type"] == "IEPS" and tax.get("ieps_mode") == "sum_before_taxes" and not tax["withholding"]
-		),
-		ZERO,
-	)
-	taxes = []
-	for tax in [*product["taxes"], *product.get("local_taxes", [])]:
-		exempt = tax.get("factor") == "Exento"
-		over = base + excise if tax["type"] == "IVA" and not tax["withholding"] else base
-		taxes.append(
-			{
-				"name": _tax_name(tax),
-				"withheld": tax["withholding"],
-				"exempt": exempt,
-				"amount": ZERO if exempt else quantize(over * tax["rate"], MICRO),
-			}
-		)
+	(concept,) = concepts_of({"items": [item]})
+	entries = [*product["taxes"], *product.get("local_taxes", [])]
+	taxes = [
+		{
+			"name": _tax_name(entry),
+			"withheld": tax.withheld,
+			"exempt": tax.factor == EXEMPT,
+			"amount": amount,
+		}
+		for entry, (tax, _base, amount) in zip(entries, concept.taxed(), strict=True)
+	]
+	gross = concept.amount
 	return {
 		"key": product["product_key"],
 		"unit_key": product["unit_key"],
@@ -302,7 +290,8 @@ def _cfdi_taxes(lines) -> list[tuple[str, str]]:
 
 
 def _tax_name(tax: dict) -> str:
-	name = f"{tax['type']} {'Exento' if tax.get('factor') == 'Exento' else percent(tax['rate'])}"
+	rate = {EXEMPT: "Exento", QUOTA: f"cuota {figure(tax['rate'], 2, 6)}"}.get(tax.get("factor"))
+	name = f"{tax['type']} {rate or percent(tax['rate'])}"
 	return f"Ret. {name}" if tax["withholding"] else name
 
 

@@ -553,8 +553,8 @@ class Facturapi(Provider):
 			"exchange": number(quantize(invoice.exchange_rate, MICRO)) if invoice.currency != "MXN" else 1,
 			"related_documents": [self._settled(entry, invoice.currency) for entry in invoice.settles],
 		}
-		if invoice.payment_reference:
-			payment["numOperacion"] = fit(invoice.payment_reference, facets.OPERATION)
+		if operation := fit(invoice.payment_reference, facets.OPERATION):
+			payment["numOperacion"] = operation
 		body = {
 			"type": PAYMENT_TYPE,
 			"customer": self._customer(invoice.receiver),
@@ -1006,7 +1006,7 @@ def _tax_entry(tax: Tax, concept: Concept) -> dict:
 
 
 def concepts_of(request: dict) -> list[Concept]:
-	"""The concepts of an issued sale, from the request that made it."""
+	"""The concepts of an issued sale, from the request that made it: its taxes in their order, local ones last."""
 	found = []
 	for item in request.get("items") or ():
 		entries = item["product"].get("taxes") or ()
@@ -1029,6 +1029,10 @@ def concepts_of(request: dict) -> list[Concept]:
 						piece=decimal(tax["base"]) if tax.get("base") is not None else None,
 					)
 					for tax in entries
+				)
+				+ tuple(
+					Tax(tax["type"], decimal(tax["rate"]), withheld=tax["withholding"], local=True)
+					for tax in item["product"].get("local_taxes") or ()
 				),
 			)
 		)
@@ -1043,6 +1047,8 @@ def taxes_of(request: dict) -> list[tuple[Decimal, dict]]:
 	bases: dict[tuple, Decimal] = {}
 	for concept in concepts_of(request):
 		for tax, base, _amount in concept.taxed():
+			if tax.local:
+				continue
 			kind = (tax.kind, tax.factor, tax.rate, tax.withheld)
 			bases[kind] = bases.get(kind, ZERO) + base
 	return [
