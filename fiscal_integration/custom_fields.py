@@ -102,6 +102,12 @@ def _invoice(after: str) -> list[dict]:
 			"label": "E-mail",
 			"print_hide": 1,
 		},
+		{
+			"fieldname": "fiscal_customer_address",
+			"fieldtype": "Data",
+			"label": "Address",
+			"print_hide": 1,
+		},
 		{"fieldname": "fiscal_data_column", "fieldtype": "Column Break"},
 		{
 			"fieldname": "fiscal_customer_tax_id",
@@ -118,6 +124,12 @@ def _invoice(after: str) -> list[dict]:
 			"print_hide": 1,
 		},
 		{"fieldname": "fiscal_customer_dv", "fieldtype": "Data", "label": "DV", "print_hide": 1},
+		{
+			"fieldname": "fiscal_customer_location",
+			"fieldtype": "Autocomplete",
+			"label": "Location Code",
+			"print_hide": 1,
+		},
 		{
 			"fieldname": "fiscal_document_variant",
 			"fieldtype": "Select",

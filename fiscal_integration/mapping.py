@@ -253,8 +253,9 @@ def receiver_of(doc) -> Party:
 		tax_id=tax_id,
 		country=country,
 		postal_code=plain_text(customer.fiscal_postal_code or address.pincode),
-		address=plain_text(address.address_line1),
-		city=plain_text(address.city),
+		address=plain_text(doc.get("fiscal_customer_address") or address.address_line1),
+		# One that was typed for the sale is whole.
+		city="" if doc.get("fiscal_customer_address") else plain_text(address.city),
 		state=plain_text(address.state),
 		email=first_email(doc.get("fiscal_customer_email"))
 		or first_email(doc.get("contact_email"))
@@ -270,7 +271,9 @@ def receiver_of(doc) -> Party:
 		).strip()[:1],
 		dv=(doc.get("fiscal_customer_dv") or (customer.fiscal_dv if own else "") or "").strip(),
 		id_type=(customer.fiscal_id_type or "").strip()[:2],
-		location=(customer.fiscal_location or "").strip(),
+		location=(
+			doc.get("fiscal_customer_location") or (customer.fiscal_location if own else "") or ""
+		).strip(),
 		country_name=address.country or "",
 	)
 

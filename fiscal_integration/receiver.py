@@ -16,7 +16,7 @@ def _provider(company: str) -> type[Provider]:
 
 
 def of_customer(customer: str, company: str) -> dict:
-	"""Type, name, number and e-mail that a document for `customer` carries."""
+	"""Type, name, number, address, place and e-mail that a document for `customer` carries."""
 	provider = _provider(company)
 	doc = frappe._dict(doctype="Sales Invoice", company=company, customer=customer)
 	party = mapping.receiver_of(doc)
@@ -28,6 +28,8 @@ def of_customer(customer: str, company: str) -> dict:
 		"dv": party.dv or checked.dv,
 		"taxpayer_type": checked.taxpayer_type,
 		"email": party.email,
+		"address": ", ".join(part for part in (party.address, party.city) if part),
+		"location": party.location,
 	}
 
 

@@ -227,8 +227,15 @@ class TestHkaSoap(Walk, PanamaCase):
 		expect(dialog.locator('[data-fieldname="fiscal_customer_dv"] input')).to_have_value("59")
 		dialog.get_by_role("button", name="Look Up RUC").click()
 		expect(dialog.locator('[data-fieldname="fiscal_customer_name"] input')).to_have_value(BUSINESS)
+		dialog.locator('input[data-fieldname="fiscal_customer_address"]').fill("Vía España, local 3")
+		place = dialog.locator('input[data-fieldname="fiscal_customer_location"]')
+		place.click()
+		self.page.keyboard.type("panama bella vista", delay=40)
+		expect(dialog.locator(".awesomplete li", has_text="8-8-7")).to_be_visible()
 		self.shot("panama-pos-page")
+		dialog.locator(".awesomplete li", has_text="8-8-7").click()
 		dialog.locator(".btn-primary:visible", has_text="Take Over").click()
 		self.until(
 			lambda: self.page.evaluate("() => cur_pos.frm.doc.fiscal_customer_tax_id"), "155596713-2-2015"
 		)
+		self.until(lambda: self.page.evaluate("() => cur_pos.frm.doc.fiscal_customer_location"), "8-8-7")

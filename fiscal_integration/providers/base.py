@@ -248,7 +248,7 @@ class Credentials:
 @dataclass(frozen=True)
 class ReceiverKind:
 	"""A sort of receiver that the provider has to be told, with its code, and what is asked of such a one:
-	of "name", "tax_id", "dv", "email"."""
+	of "name", "tax_id", "dv", "address", "location", "email"."""
 
 	code: str
 	label: str

@@ -42,9 +42,9 @@ class PanamaProvider(Provider):
 		for (code, label), asks in zip(
 			dgi.RECEIVER_KINDS,
 			(
-				("name", "tax_id", "dv", "email"),
+				("name", "tax_id", "dv", "address", "location", "email"),
 				("name", "tax_id", "email"),
-				("name", "tax_id", "dv", "email"),
+				("name", "tax_id", "dv", "address", "location", "email"),
 				("name", "tax_id", "email"),
 			),
 			strict=True,

@@ -601,6 +601,36 @@ class TestFiscalData(FiscalTestCase):
 		with self.assertRaises(frappe.PermissionError):
 			api.search_locations("bella")
 
+	def test_a_walk_in_who_wants_a_taxpayers_invoice_needs_no_record(self):
+		said = {
+			"fiscal_customer_type": "01",
+			"fiscal_customer_name": "Comité de Agua",
+			"fiscal_customer_tax_id": "8-NT-1-13656",
+			"fiscal_taxpayer_type": "2 Juridical",
+		}
+		with self.assertRaisesRegex(frappe.ValidationError, "address"):
+			self.sell(**said)
+		frappe.db.rollback()
+		place = {"fiscal_customer_address": "Calle Central", "fiscal_customer_location": "2-3-1"}
+		_, row = self.sell(**said, **place)
+		row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		client = json.loads(row.payload)["documento"]["datosTransaccion"]["cliente"]
+		self.assertEqual(
+			[client[key] for key in ("direccion", "codigoUbicacion", "corregimiento", "provincia")],
+			["Calle Central", "2-3-1", "LA PINTADA", "COCLE"],
+		)
+
+	def test_the_place_of_the_customers_record_is_not_that_of_another_taxpayer(self):
+		_, row = self.sell(
+			customer=BUSINESS, fiscal_customer_type="01", fiscal_customer_tax_id="45400-2-299934"
+		)
+		client = json.loads(self.run_job(row).payload)["documento"]["datosTransaccion"]["cliente"]
+		self.assertNotIn("codigoUbicacion", client)
+		_, row = self.sell(customer=BUSINESS)
+		client = json.loads(self.run_job(row).payload)["documento"]["datosTransaccion"]["cliente"]
+		self.assertEqual(client["codigoUbicacion"], "4-6-1")
+
 	def test_a_return_carries_the_same_receiver(self):
 		doc, row = self.sell(
 			customer=BUSINESS, fiscal_customer_tax_id="45400-2-299934", fiscal_customer_type="01"

@@ -1,5 +1,7 @@
 // What the forms of Fiscal Integration Settings and Fiscal Account have in common: the provider's
 // declared parameters, the status badge, and Ping Server.
+import "./place";
+
 frappe.provide("fiscal_integration.connection");
 
 Object.assign(fiscal_integration.connection, {
@@ -295,7 +297,12 @@ Object.assign(fiscal_integration.connection, {
 				: parameter.options.length
 				? "Select"
 				: "Data",
-			get_query: parameter.search ? `fiscal_integration.api.${parameter.search}` : undefined,
+			get_query: parameter.search
+				? fiscal_integration.place.query(
+						() => frm.fiscal_fields.fields_dict[parameter.key],
+						`fiscal_integration.api.${parameter.search}`
+				  )
+				: undefined,
 			label: parameter.label,
 			options: parameter.options.length ? ["", ...parameter.options].join("\n") : undefined,
 			reqd: parameter.required,

@@ -1,4 +1,6 @@
 // Who the fiscal document of a sale is for: the section of the invoice forms, and the dialog of the Point of Sale.
+import "./place";
+
 frappe.provide("fiscal_integration.data");
 
 Object.assign(fiscal_integration.data, {
@@ -6,6 +8,8 @@ Object.assign(fiscal_integration.data, {
 		name: "fiscal_customer_name",
 		tax_id: "fiscal_customer_tax_id",
 		dv: "fiscal_customer_dv",
+		address: "fiscal_customer_address",
+		location: "fiscal_customer_location",
 		email: "fiscal_customer_email",
 	},
 	forms: {},
@@ -84,6 +88,15 @@ Object.assign(fiscal_integration.data, {
 			if ($input) $input.attr("placeholder", data[what] || "");
 		}
 		frm.toggle_display("fiscal_taxpayer_type", this.asks(form, chosen, "dv"));
+		await this.show_place(frm);
+	},
+
+	async show_place(frm) {
+		const { place } = fiscal_integration;
+		frm.set_query("fiscal_customer_location", place.query(() => frm.fields_dict.fiscal_customer_location));
+		const { placeholder } = frm.fields_dict.fiscal_customer_location.df;
+		const blank = placeholder ? __("Blank: {0}", [await place.name_of(placeholder)]) : "";
+		await place.tell(frm, "fiscal_customer_location", blank);
 	},
 
 	async check(frm) {
@@ -100,10 +113,14 @@ Object.assign(fiscal_integration.data, {
 		const found = answer.message;
 		if (found.found) {
 			frm.set_value("fiscal_customer_dv", found.dv);
+			if (!found.dv) frappe.show_alert({ message: this.either(), indicator: "orange" }, 7);
 		} else {
 			frappe.show_alert({ message: frappe.utils.escape_html(found.message), indicator: "orange" }, 7);
 		}
 	},
+
+	// A RUC with NT, whose digits depend on who has it.
+	either: () => __("Persons and organizations have such a RUC: choose the Taxpayer Type, or enter the DV."),
 
 	async look_up(frm) {
 		const tax_id =
@@ -186,6 +203,32 @@ Object.assign(fiscal_integration.data, {
 					label: __("DV"),
 					default: frm.doc.fiscal_customer_dv || data.dv,
 				},
+				{ fieldtype: "Column Break" },
+				{
+					fieldname: "fiscal_taxpayer_type",
+					fieldtype: "Select",
+					label: __("Taxpayer Type"),
+					options: ["", "1 Natural", "2 Juridical"].map((value) => ({ value, label: __(value) })),
+					description: __("Blank: as the RUC's form shows."),
+					default: frm.doc.fiscal_taxpayer_type,
+					onchange: () => check(),
+				},
+				{
+					fieldname: "fiscal_customer_address",
+					fieldtype: "Data",
+					label: __("Address"),
+					default: frm.doc.fiscal_customer_address || data.address,
+				},
+				{
+					fieldname: "fiscal_customer_location",
+					fieldtype: "Autocomplete",
+					label: __("Location Code"),
+					description: __("Type the corregimiento, its district or its code, such as 8-8-7, and choose."),
+					get_query: fiscal_integration.place.query(
+						() => dialog.fields_dict.fiscal_customer_location
+					),
+					default: frm.doc.fiscal_customer_location || data.location,
+				},
 				{
 					fieldname: "fiscal_customer_email",
 					fieldtype: "Data",
@@ -212,25 +255,29 @@ Object.assign(fiscal_integration.data, {
 			for (const [what, field] of Object.entries(this.FIELDS)) {
 				dialog.set_df_property(field, "hidden", this.asks(form, kind, what) ? 0 : 1);
 			}
+			dialog.set_df_property("fiscal_taxpayer_type", "hidden", this.asks(form, kind, "dv") ? 0 : 1);
 		};
 		const check = async () => {
 			const tax_id = dialog.get_value("fiscal_customer_tax_id");
 			if (!tax_id || dialog.get_value("fiscal_customer_type") === "04") return;
 			const answer = await frappe.call({
 				method: "fiscal_integration.api.check_tax_id",
-				args: { company: frm.doc.company, tax_id },
+				args: {
+					company: frm.doc.company,
+					tax_id,
+					taxpayer_type: dialog.get_value("fiscal_taxpayer_type") || "",
+				},
 			});
-			if (answer.message.found) dialog.set_value("fiscal_customer_dv", answer.message.dv);
-			dialog.set_df_property(
-				"fiscal_customer_tax_id",
-				"description",
-				frappe.utils.escape_html(answer.message.message || "")
-			);
+			const found = answer.message;
+			if (found.found) dialog.set_value("fiscal_customer_dv", found.dv);
+			const told = found.found && !found.dv ? this.either() : found.message || "";
+			dialog.set_df_property("fiscal_customer_tax_id", "description", frappe.utils.escape_html(told));
 		};
 		const look_up = async () => {
 			const found = await this.ask_register(
 				frm.doc.company,
-				dialog.get_value("fiscal_customer_tax_id")
+				dialog.get_value("fiscal_customer_tax_id"),
+				dialog.get_value("fiscal_taxpayer_type")
 			);
 			if (found) {
 				dialog.set_values({

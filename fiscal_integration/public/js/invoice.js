@@ -56,6 +56,7 @@ if (!fiscal_integration.invoice.hooked) {
 			fiscal_customer_type: (frm) => frm.fiscal_form && fiscal_integration.data.show_customer(frm),
 			fiscal_customer_tax_id: (frm) => frm.fiscal_form && fiscal_integration.data.check(frm),
 			fiscal_taxpayer_type: (frm) => frm.fiscal_form && fiscal_integration.data.check(frm),
+			fiscal_customer_location: (frm) => frm.fiscal_form && fiscal_integration.data.show_place(frm),
 		});
 	}
 }
