@@ -19,7 +19,16 @@ from fiscal_integration import connection, mapping
 from fiscal_integration.claims import SALE, claim_of
 from fiscal_integration.fiscal import lifecycle
 from fiscal_integration.fiscal.errors import MappingError
-from fiscal_integration.fiscal.invoice import DocumentKind, Invoice, Line, Party, Payment, Period
+from fiscal_integration.fiscal.invoice import (
+	DocumentKind,
+	Invoice,
+	Line,
+	LineTax,
+	Party,
+	Payment,
+	Period,
+	TaxCategory,
+)
 from fiscal_integration.fiscal.money import MICRO, ZERO, decimal, quantize
 
 FEW = 10
@@ -214,13 +223,26 @@ def _add(kinds: dict, sale: Invoice, sign: Decimal):
 	lines[largest] = replace(line, net=line.net + (sale.total - exact) / factor)
 	for line in lines:
 		kind = str(
-			[(tax.category, tax.rate, tax.withheld, tax.on_top_of_excise) for tax in line.taxes]
+			[(tax.category, tax.rate, tax.withheld, tax.on_top_of_excise, tax.per_unit) for tax in line.taxes]
 			+ [line.treatment]
 		)
 		known = kinds.get(kind)
 		net = quantize(sign * line.net + (known.net if known else ZERO), MICRO)
-		taxes = tuple(replace(tax, base=net, amount=quantize(net * tax.rate, MICRO)) for tax in line.taxes)
-		kinds[kind] = replace(line, net=net, taxes=taxes)
+		kinds[kind] = replace(line, net=net, taxes=_taxed(line, net, sign, known))
+
+
+def _taxed(line: Line, net: Decimal, sign: Decimal, known: Line | None) -> tuple[LineTax, ...]:
+	"""The taxes of `line` on `net`, after it joined those of `known`: a quota counts the units of both."""
+	found, excise = [], ZERO
+	for index, tax in enumerate(line.taxes):
+		base = net + excise if tax.on_top_of_excise else net
+		if tax.per_unit:
+			base = sign * tax.base + (known.taxes[index].base if known else ZERO)
+		amount = quantize(base * tax.rate, MICRO)
+		if tax.category is TaxCategory.EXCISE:
+			excise += amount
+		found.append(replace(tax, base=quantize(base, MICRO), amount=amount))
+	return tuple(found)
 
 
 def _taxes(line: Line) -> Decimal:

@@ -410,25 +410,54 @@ def stamped_total(row) -> Decimal:
 
 def _total(doc, total: Decimal, reference: Reference | None) -> Decimal:
 	"""What the document is to total: of a return of all that is left, what was stamped and is not returned yet."""
-	if not doc.get("is_return") or not reference or not reference.total or not reference.name:
+	if not doc.get("is_return") or not reference or not reference.name or not reference.fiscal_id:
 		return total
-	sold = quantize(decimal(frappe.db.get_value(reference.doctype, reference.name, "grand_total")))
-	if reference.total == sold:
+	stamped, sold, sales = _corrected(reference)
+	if stamped is None or stamped == sold:
 		return total
-	filters = {"return_against": reference.name, "docstatus": 1, "name": ("!=", doc.name or "")}
-	others = frappe.get_all(doc.doctype, filters, ["name", "grand_total"])
-	if sold != total + sum((quantize(abs(decimal(row.grand_total))) for row in others), ZERO):
+	others = []
+	for doctype, names in sales.items():
+		filters = {"return_against": ("in", names), "docstatus": 1, "name": ("!=", doc.name or "")}
+		others += [(doctype, row) for row in frappe.get_all(doctype, filters, ["name", "grand_total"])]
+	parent = claims.holding(reference.doctype, reference.name) if reference.total is None else None
+	# What was taken off in the global invoice itself is no correction of it.
+	others = [(kind, row) for kind, row in others if not parent or claims.holding(kind, row.name) != parent]
+	if sold != total + sum((quantize(abs(decimal(row.grand_total))) for _kind, row in others), ZERO):
 		return total
-	left = reference.total
-	for other in others:
+	left = stamped
+	for kind, other in others:
 		row = frappe.db.get_value(
 			"Fiscal Document",
-			{"reference_doctype": doc.doctype, "reference_name": other.name, "purpose": ISSUE},
+			{"reference_doctype": kind, "reference_name": other.name, "purpose": ISSUE},
 			["provider_total", "total"],
 			as_dict=True,
 		)
 		left -= stamped_total(row) if row else quantize(abs(decimal(other.grand_total)))
 	return left if left > 0 and abs(left - total) <= CENT * (len(others) + 1) else total
+
+
+def _corrected(reference: Reference) -> tuple[Decimal | None, Decimal, dict[str, list[str]]]:
+	"""Of the document that a return corrects: what was stamped, what was sold, and the sales by doctype. A global invoice
+	stands for several."""
+	if reference.total is not None:
+		sold = frappe.db.get_value(reference.doctype, reference.name, "grand_total")
+		return reference.total, quantize(decimal(sold)), {reference.doctype: [reference.name]}
+	parent = claims.holding(reference.doctype, reference.name)
+	row = parent and frappe.db.get_value(
+		"Fiscal Document",
+		{"reference_doctype": claims.DOCTYPE, "reference_name": parent, "purpose": ISSUE},
+		["provider_total", "total"],
+		as_dict=True,
+	)
+	if not row:
+		return None, ZERO, {}
+	sold, sales = ZERO, {}
+	for part in frappe.get_all(
+		claims.SALE, {"parent": parent}, ["reference_doctype", "reference_name", "total"]
+	):
+		sold += quantize(decimal(part.total))
+		sales.setdefault(part.reference_doctype, []).append(part.reference_name)
+	return stamped_total(row), sold, sales
 
 
 class _Tax:

@@ -101,6 +101,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 
 EACH, GLOBAL = "One CFDI Each", "Global Invoice"
+REGIME = "issuer_tax_regime"
+TWO_MONTHS, REGIME_OF_TWO_MONTHS = "two_months", "621"
 LARGEST_GLOBAL = 5000
 
 
@@ -142,6 +144,12 @@ class Facturapi(Provider):
 			"issuing_postal_code",
 			"Postal Code of the Place of Issue",
 			help="Five digits, the same as at Facturapi: walk-in sales carry it. Blank takes Facturapi's at the next Ping.",
+		),
+		Parameter(
+			REGIME,
+			"Tax Regime of the Issuer",
+			help="Three digits, the same as at Facturapi: it decides about global invoices of two months. Blank takes "
+			"Facturapi's at the next Ping.",
 		),
 		Parameter(
 			"time_zone",
@@ -251,6 +259,14 @@ class Facturapi(Provider):
 					field="series",
 				)
 			)
+		regime = connection.parameters.get(REGIME, "")
+		if regime and regime not in regimes.IN_FORCE:
+			problems.append(
+				Problem(
+					say("{0} is not in SAT's catalogue of tax regimes in force.", regime),
+					field=REGIME,
+				)
+			)
 		use = connection.parameters.get("default_use", "")
 		if use and use not in regimes.USES:
 			problems.append(
@@ -273,18 +289,21 @@ class Facturapi(Provider):
 			return Ping(False, answer.message)
 		if not (answer.json() or {}).get("ok"):
 			return Ping(False, "The server answers, but not as Facturapi does: check the server URL.")
-		details, place = [], ""
+		details, place, regime = [], "", ""
 		organization = self._get("organization", "/organizations/me")
 		if isinstance(organization, Response) and isinstance(organization.json(), dict):
 			legal = organization.json().get("legal") or {}
 			place = str((legal.get("address") or {}).get("zip") or "")
 			place = place if re.fullmatch(r"[0-9]{5}", place) else ""
+			regime = str(legal.get("tax_system") or "")
+			regime = regime if re.fullmatch(r"[0-9]{3}", regime) else ""
 			details = [
 				(label, str(value))
 				for label, value in (
 					("Issuer", legal.get("legal_name")),
 					("RFC", legal.get("tax_id")),
 					("Postal Code", place),
+					("Tax Regime", regime),
 				)
 				if value
 			]
@@ -297,6 +316,18 @@ class Facturapi(Provider):
 					"to the general public (CFDI40149). Correct it, or clear it here to take Facturapi's.",
 					own,
 					place,
+				),
+				tuple(details),
+			)
+		own = self.parameter(REGIME)
+		if regime and own and own != regime:
+			return Ping(
+				False,
+				say(
+					"The tax regime of the issuer is {0} here and {1} at Facturapi. Correct it, or clear it here to take "
+					"Facturapi's.",
+					own,
+					regime,
 				),
 				tuple(details),
 			)
@@ -314,7 +345,8 @@ class Facturapi(Provider):
 					),
 					tuple(details),
 				)
-		found = {"issuing_postal_code": place} if place else {}
+		found = {"issuing_postal_code": place, REGIME: regime}
+		found = {key: value for key, value in found.items() if value}
 		return Ping(True, "Connection successful", tuple(details), found)
 
 	# -- before sending ----------------------------------------------------------------------------------
@@ -359,6 +391,8 @@ class Facturapi(Provider):
 					field="payments",
 				)
 			)
+		if invoice.period and invoice.period.periodicity == TWO_MONTHS:
+			problems += self._check_two_months()
 		if len(told_lines(invoice)) > LARGEST_GLOBAL:
 			problems.append(
 				Problem(
@@ -432,6 +466,27 @@ class Facturapi(Provider):
 					)
 				)
 		return problems
+
+	def _check_two_months(self) -> list[Problem]:
+		"""Who may issue a global CFDI of two months (authorities/mexico.md#total)."""
+		regime = self.parameter(REGIME)
+		if regime == REGIME_OF_TWO_MONTHS:
+			return []
+		if regime:
+			message = say(
+				"SAT takes a global invoice of two months only from an issuer of tax regime {0}, and yours is {1} "
+				"(CFDI40132). Choose Month or a shorter period.",
+				REGIME_OF_TWO_MONTHS,
+				regime,
+			)
+		else:
+			message = say(
+				"SAT takes a global invoice of two months only from an issuer of tax regime {0} (CFDI40132), and yours "
+				"is not known. Choose Month or a shorter period; or press Ping Server in the fiscal settings, which "
+				"takes the regime from Facturapi.",
+				REGIME_OF_TWO_MONTHS,
+			)
+		return [Problem(message, code="two_months", field="periodicity")]
 
 	def build(self, invoice, reference, idempotency_key, now):
 		if invoice.kind is DocumentKind.PAYMENT:
@@ -655,7 +710,8 @@ class Facturapi(Provider):
 				continue
 			piece = None
 			if tax.per_unit:
-				piece = Decimal(1)
+				# One unit for each piece of a sale; all units of it where a global invoice tells it as one piece.
+				piece = quantize(tax.base / line.quantity, MICRO)
 			elif quota and tax.on_top_of_excise:
 				piece = quantize(tax.base / line.quantity, MICRO)
 			found.append(

@@ -14,6 +14,7 @@ from fiscal_integration.fiscal.invoice import (
 	Party,
 	Payment,
 	PaymentKind,
+	Period,
 	Reference,
 	TaxCategory,
 	Treatment,
@@ -327,6 +328,24 @@ class TestValidate(unittest.TestCase):
 			with self.subTest((tax_id, regime)):
 				self.assertEqual(self.codes(self.receiver(tax_id=tax_id, regime=regime)), codes)
 
+	def test_two_months_are_of_one_regime(self):
+		"""SAT's CFDI40132: a global invoice of two months is for issuers of regime 621."""
+		nobody = Party("Cliente", walk_in=True)
+		for periodicity, regime, word in (
+			("month", "601", ""),
+			("two_months", "621", ""),
+			("two_months", "601", "601"),
+			("two_months", "", "Ping Server"),
+		):
+			with self.subTest((periodicity, regime)):
+				months = "13" if periodicity == "two_months" else "01"
+				invoice = sale(receiver=nobody, period=Period(periodicity, months, 2026))
+				problems = provider(issuer_tax_regime=regime).validate(invoice, NOW)
+				self.assertEqual([problem.code for problem in problems], ["two_months"] if word else [])
+				for problem in problems:
+					self.assertIn(word, problem.message)
+					self.assertTrue(problem.stops_sale)
+
 	def test_a_credit_note_for_somebody_without_obligations(self):
 		note = {"kind": DocumentKind.CREDIT_NOTE, "reference": Reference("POS Invoice", "X", "U")}
 		receiver = replace(sale().receiver, tax_id="RUOM851012AB3", regime="616", use="")
@@ -463,6 +482,7 @@ class TestConnection(unittest.TestCase):
 	def test_parameters(self):
 		for key, value in (
 			("issuing_postal_code", "4410"),
+			("issuer_tax_regime", "629"),
 			("time_zone", "Mexico"),
 			("default_product_code", "1"),
 			("default_unit_code", "pieza"),
@@ -607,6 +627,15 @@ class TestPing(unittest.TestCase):
 			self.assertIn(word, ping.message)
 		ping = provider(self.ok, me, newest, issuing_postal_code="").ping()
 		self.assertEqual((ping.ok, ping.found), (True, {"issuing_postal_code": "44100"}))
+
+	def test_the_regime_of_the_issuer_is_the_organizations(self):
+		me = (200, {"legal": {"tax_id": "EKU9003173C9", "tax_system": "621"}})
+		newest = (200, {"data": []})
+		self.assertEqual(provider(self.ok, me, newest).ping().found, {"issuer_tax_regime": "621"})
+		ping = provider(self.ok, me, issuer_tax_regime="601").ping()
+		self.assertFalse(ping.ok)
+		for word in ("601", "621"):
+			self.assertIn(word, ping.message)
 
 	def test_without_one_walk_in_sales_wait_for_a_person_and_not_the_till(self):
 		nobody = sale(receiver=Party("Cliente", walk_in=True))

@@ -278,7 +278,8 @@ class TestPing(FiscalTestCase):
 		doc = frappe.get_doc(SETTINGS)
 		self.assertTrue(doc.last_ping_ok and doc.last_ping_at)
 		self.assertRegex(
-			doc.last_ping_message, r"^Connection successful \(.*RFC: EKU9003173C9; Postal Code: 44100\)"
+			doc.last_ping_message,
+			r"^Connection successful \(.*RFC: EKU9003173C9; Postal Code: 44100; Tax Regime: 601\)",
 		)
 
 	def test_a_blank_postal_code_takes_the_providers(self):

@@ -20,6 +20,7 @@ from fiscal_integration import (
 	webhooks,
 )
 from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.fiscal.mexico import totals
 from fiscal_integration.fiscal.money import decimal
 from fiscal_integration.fiscal_integration.report.fiscal_reconciliation import (
 	fiscal_reconciliation as reconciliation,
@@ -843,6 +844,195 @@ class TestPaidAtTheTill(MexicoCase):
 		self.assertEqual(self.run_job(paid).status, lifecycle.ISSUED)
 
 
+SODA = (("CAFE-500", 7, 12.94),)
+"""With excise of 8 % and VAT of 16 % in the price: 90.58, of which SAT makes 90.57 where lines are not shaped."""
+
+
+def soda_taxes():
+	over = {"charge_type": "On Previous Row Total", "row_id": 1}
+	return [
+		sample.tax_row("IEPS 8", 8, included_in_print_rate=1),
+		sample.tax_row("IVA 16", 16, included_in_print_rate=1, **over),
+	]
+
+
+def as_they_are():
+	"""Lines are not shaped: what SAT makes of them is expected."""
+	return patch.object(
+		totals, "shaped", lambda concepts, _target, decimals=2: (concepts, totals.total(concepts, decimals))
+	)
+
+
+def as_nobody_expects():
+	"""Lines are not shaped, and the invoice's own total is expected."""
+	return patch.object(totals, "shaped", lambda concepts, target, decimals=2: (concepts, target))
+
+
+class TestACentApart(MexicoCase):
+	"""Everything that follows an invoice counts from the stamped total. The sandbox judges each balance by its ledger."""
+
+	def known_before(self, **values):
+		with as_they_are():
+			return self.sold(**values)
+
+	def taken_over(self, **values):
+		with as_nobody_expects():
+			doc, row = self.sold(lifecycle.NEEDS_REVIEW, **values)
+		api.take_over(row.name)
+		frappe.db.commit()
+		return doc, self.fresh(row)
+
+	def sold(self, status=lifecycle.ISSUED, **values):
+		values = {"doctype": "Sales Invoice", "customer": BUSINESS, "paid": False, **values}
+		doc, row = self.sell(items=list(SODA), taxes=soda_taxes(), **values)
+		row = self.run_job(row)
+		self.assertEqual(row.status, status, row.error_message)
+		self.assertEqual(decimal(doc.grand_total), decimal("90.58"))
+		self.assertEqual(decimal(row.provider_total), decimal("90.57"))
+		return doc, row
+
+	@property
+	def ways(self):
+		return (self.known_before, self.taken_over)
+
+	def paid(self, row):
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		(entry,) = self.complement(row)["related_documents"]
+		return entry["installment"], entry["last_balance"], entry["amount"]
+
+	def test_it_is_shown(self):
+		with as_they_are():
+			_doc, row = self.sell(items=list(SODA), taxes=soda_taxes(), customer=BUSINESS)
+			row = self.run_job(row)
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		self.assertIn("90.57", row.remarks)
+		self.assertIn("90.58", row.remarks)
+
+	def test_a_payment_of_all_of_it(self):
+		for way in self.ways:
+			with self.subTest(way.__name__):
+				doc, _row = way()
+				_, paid = self.pay((doc, 90.58))
+				self.assertEqual(self.paid(paid), (1, 90.57, 90.57))
+
+	def test_payments_of_parts(self):
+		for way in self.ways:
+			with self.subTest(way.__name__):
+				doc, _row = way()
+				_, first = self.pay((doc, 50))
+				self.assertEqual(self.paid(first), (1, 90.57, 50))
+				_, second = self.pay((doc, 40.58))
+				self.assertEqual(self.paid(second), (2, 40.57, 40.57))
+
+	def test_what_was_paid_at_once(self):
+		for way in self.ways:
+			with self.subTest(way.__name__):
+				doc, own = way(paid=[("Cash", 50)])
+				(at_once,) = (row for row in dispatch.find_all(doc.doctype, doc.name) if row.name != own.name)
+				self.turn_time(at_once)
+				self.assertEqual(self.paid(self.run_job(at_once)), (1, 90.57, 50))
+				_, rest = self.pay((doc, 40.58))
+				self.assertEqual(self.paid(rest), (2, 40.57, 40.57))
+
+	def test_a_credit_note_of_all_of_it(self):
+		for way in self.ways:
+			for paid in (False, True):
+				with self.subTest((way.__name__, paid)):
+					doc, row = way(paid=paid)
+					note = sample.credit_note(doc)
+					frappe.db.commit()
+					note = self.run_job(dispatch.find(note.doctype, note.name))
+					self.assertEqual(note.status, lifecycle.ISSUED, note.error_message)
+					self.assertEqual(decimal(note.provider_total), decimal("90.57"))
+					request = json.loads(note.payload)
+					self.assertEqual(request["related_documents"][0]["documents"], [row.fiscal_id])
+
+	def test_a_substitute(self):
+		"""It has a total of its own, from which its payments count; what it substitutes is cancelled."""
+		for way in self.ways:
+			with self.subTest(way.__name__):
+				_, row = way()
+				second, substitute = way(fiscal_substitutes=row.name)
+				self.emulator.options["cancellation"] = "accepted"
+				self.ask(row, "01", substitute=substitute.name)
+				row = self.step(row)
+				self.assertEqual(row.cancellation_status, "Cancelled", row.cancellation_message)
+				_, paid = self.pay((second, 90.58))
+				self.assertEqual(self.paid(paid), (1, 90.57, 90.57))
+				(entry,) = self.complement(paid)["related_documents"]
+				self.assertEqual(entry["uuid"], substitute.fiscal_id)
+
+
+class TestBeforeSubmit(MexicoCase):
+	"""What SAT would refuse is told while it can be mended, through ERPNext."""
+
+	def refused(self, **values):
+		with self.assertRaises(frappe.ValidationError) as caught:
+			self.sell(**values)
+		frappe.db.rollback()
+		return str(caught.exception)
+
+	def test_a_walk_in_sale_that_is_short_by_thirty_centavos(self):
+		"""PPD never goes to the general public, nor does a global invoice hold what is not paid."""
+		values = {"doctype": "Sales Invoice", "items": [("CAFE-500", 1, 100.0)], "paid": [("Cash", 115.7)]}
+		self.assertIn("Write Off Amount", self.refused(**values))
+		self.connect(parameters={"walk_in_sales": "Global Invoice"})
+		self.addCleanup(self.connect, parameters={"walk_in_sales": "One CFDI Each"})
+		self.assertIn("Write Off Amount", self.refused(**values))
+
+	def test_the_same_sale_to_a_named_customer(self):
+		_, row = self.issued(
+			doctype="Sales Invoice", customer=BUSINESS, items=[("CAFE-500", 1, 100.0)], paid=[("Cash", 115.7)]
+		)
+		request = json.loads(row.payload)
+		self.assertEqual((request["payment_method"], request["payment_form"]), ("PPD", "99"))
+		self.assertNotIn("global", request)
+
+	def test_rates_of_vat(self):
+		for rate in (10, 15):
+			told = self.refused(items=[("CAFE-500", 1, 100.0)], taxes=[sample.tax_row("IVA 16", rate)])
+			self.assertIn(f"{rate} %", told)
+			self.assertIn("0, 8 (frontier) and 16", told)
+
+
+class TestUnusualTaxes(MexicoCase):
+	"""The sandbox judges by SAT's matrix and by its schemas."""
+
+	def quota(self):
+		return [
+			sample.tax_row("IEPS 8", 1.5, charge_type="On Item Quantity"),
+			sample.tax_row("IVA 16", 16, charge_type="On Previous Row Total", row_id=1),
+		]
+
+	def test_a_payment_of_what_has_a_quota(self):
+		sale, row = self.credit_sale(items=[("AGUA-1L", 4, 10.0)], taxes=self.quota())
+		self.assertEqual(decimal(row.provider_total), decimal("53.36"))
+		_, paid = self.pay((sale, 26.68))
+		self.assertEqual(paid.status, lifecycle.ISSUED, paid.error_message)
+		taxes = self.complement(paid)["related_documents"][0]["taxes"]
+		self.assertEqual(
+			{(tax["type"], tax["factor"], tax["rate"]): tax["base"] for tax in taxes},
+			{("IEPS", "Cuota", 1.5): 2, ("IVA", "Tasa", 0.16): 23},
+		)
+
+	def test_a_payment_of_what_is_exempt_and_of_what_has_a_rate_of_zero(self):
+		zero = {
+			"item_code": "CAFE-500",
+			"qty": 1,
+			"rate": 60.0,
+			"item_tax_rate": json.dumps({sample.MEXICO.account("IVA 16"): 0}),
+			"item_tax_template": sample.MEXICO.account(sample.MEXICO.untaxed),
+		}
+		sale, _row = self.credit_sale(items=[("AGUA-1L", 1, 0.86), ("LIBRO-01", 1, 40.0), zero])
+		_, paid = self.pay((sale, 50))
+		self.assertEqual(paid.status, lifecycle.ISSUED, paid.error_message)
+		taxes = self.complement(paid)["related_documents"][0]["taxes"]
+		self.assertEqual(
+			{(tax["factor"], tax["rate"]) for tax in taxes}, {("Tasa", 0.16), ("Tasa", 0), ("Exento", 0)}
+		)
+		self.assertTrue(all(tax["base"] > 0 for tax in taxes))
+
+
 class GlobalCase(MexicoCase):
 	def setUp(self):
 		super().setUp()
@@ -937,6 +1127,66 @@ class TestGlobalInvoice(GlobalCase):
 		correction = self.run_job(dispatch.find(note.doctype, note.name))
 		self.assertEqual(correction.status, lifecycle.ISSUED, correction.error_message)
 		self.assertEqual(json.loads(correction.payload)["related_documents"][0]["documents"], [row.fiscal_id])
+
+	def test_excise_by_quota_and_below_vat(self):
+		quota = [
+			sample.tax_row("IEPS 8", 1.5, charge_type="On Item Quantity"),
+			sample.tax_row("IVA 16", 16, charge_type="On Previous Row Total", row_id=1),
+		]
+		sales = [
+			self.walk_in(items=[("AGUA-1L", 4, 10.0), ("AGUA-1L", 3, 7.77)], taxes=quota),
+			self.walk_in(items=list(SODA), taxes=soda_taxes()),
+		]
+		returned = self.walk_in(items=[("AGUA-1L", 2, 10.0)], taxes=quota)
+		sample.credit_note(returned, posting_date=self.day, posting_time="11:00:00")
+		frappe.db.commit()
+		doc = self.collected()
+		row = self.run_job(dispatch.find(doc.doctype, doc.name))
+		self.assertEqual(row.status, lifecycle.ISSUED, row.error_message)
+		self.assertEqual(decimal(row.provider_total), sum(decimal(sale.grand_total) for sale in sales))
+		first = json.loads(row.payload)["items"][0]
+		self.assertEqual(first["quantity"], 1)
+		(units,) = (tax["base"] for tax in first["product"]["taxes"] if tax["factor"] == "Cuota")
+		self.assertEqual(units, 7)
+
+	def test_one_that_is_a_cent_apart_and_what_comes_back_of_it(self):
+		for way, status in ((as_they_are, lifecycle.ISSUED), (as_nobody_expects, lifecycle.NEEDS_REVIEW)):
+			with self.subTest(way.__name__):
+				sale = self.walk_in(items=list(SODA), taxes=soda_taxes())
+				doc = self.collected()
+				with way():
+					row = self.run_job(dispatch.find(doc.doctype, doc.name))
+				self.assertEqual(row.status, status, row.error_message)
+				if status == lifecycle.NEEDS_REVIEW:
+					api.take_over(row.name)
+					frappe.db.commit()
+				self.assertEqual(decimal(row.provider_total), decimal("90.57"))
+				self.assertEqual(self.shown(sale), ("In Global Invoice", row.fiscal_id))
+				note = sample.credit_note(sale)
+				frappe.db.commit()
+				note = self.run_job(dispatch.find(note.doctype, note.name))
+				self.assertEqual(note.status, lifecycle.ISSUED, note.error_message)
+				self.assertEqual(decimal(note.provider_total), decimal("90.57"))
+
+	def test_two_months_are_of_one_regime(self):
+		self.day = getdate("2026-02-18")
+		self.walk_in()
+		for regime, words in (("", "Ping Server"), ("601", "Choose Month")):
+			self.connect(parameters={"walk_in_sales": "Global Invoice", "issuer_tax_regime": regime})
+			doc = frappe.get_doc(
+				{
+					"doctype": claims.DOCTYPE,
+					"company": sample.MEXICO.company,
+					"periodicity": "Two Months",
+					"day": self.day,
+				}
+			).insert()
+			doc.collect()
+			with self.subTest(regime), self.assertRaises(frappe.ValidationError) as caught:
+				doc.submit()
+			self.assertIn(words, str(caught.exception))
+			self.assertIn("621", str(caught.exception))
+			frappe.db.rollback()
 
 	def test_a_sale_is_in_one_global_invoice_only(self):
 		sale = self.walk_in()

@@ -15,6 +15,8 @@ _WITH_VARIABLE_CAPITAL = (
 	"SRL",
 	"SDERLDEIP",
 	"SDERLMI",
+	"SDERLDEMI",
+	"SDEIPDERL",
 	"SDERLART",
 	"SMI",
 	# Partnerships and limited partnerships.
@@ -42,12 +44,16 @@ _WITH_VARIABLE_CAPITAL = (
 	"SCAP",
 	# Rural production, social solidarity, rural associations of collective interest.
 	"SPR",
+	"SDEPRDERL",
+	"SDEPRDERI",
+	"SDEPRDERS",
 	"SPRDERL",
 	"SPRDERI",
 	"SPRDERS",
 	"SPRRL",
 	"SPRRI",
 	"SSS",
+	"SDESS",
 	"SSSDERL",
 	"SSSDERI",
 	"ARIC",
@@ -77,6 +83,7 @@ _WITH_VARIABLE_CAPITAL = (
 _OTHERS = (
 	# Associations and foundations.
 	"AC",
+	"AENP",
 	"ASOCIACIONCIVIL",
 	"IAP",
 	"IASP",
