@@ -91,6 +91,7 @@ def measure(number, seed, show=False) -> Counter:
 		counts["erpnext"] += made == wanted
 		counts["a cent"] += abs(made - wanted) == CENT
 		counts["unshaped"] += sat_total(json.loads(plain.body)) == wanted
+		counts.update(kinds_of(doc, json.loads(payload.body)))
 		counts["told"] += made == wanted or bool(payload.remarks)
 		judged = by_satcfdi(json.loads(payload.body))
 		if judged is not None:
@@ -100,6 +101,24 @@ def measure(number, seed, show=False) -> Counter:
 			print(index, doc.grand_total, made / MICRO, [str(problem) for problem in problems])
 	counts["slowest"] = round(slowest * 1000)
 	return counts
+
+
+def kinds_of(doc, body) -> set[str]:
+	"""What an invoice has, so that the report shows what was really drawn."""
+	taxes = [tax for item in body["items"] for tax in item["product"]["taxes"]]
+	found = {body["currency"], "inclusive" if doc.taxes[0].included_in_print_rate else "exclusive"}
+	for name, has in (
+		("IEPS", any(tax["type"] == "IEPS" for tax in taxes)),
+		("withheld", any(tax["withholding"] for tax in taxes)),
+		("8 %", any(tax["type"] == "IVA" and tax["rate"] == 0.08 for tax in taxes)),
+		("0 %", any(tax["type"] == "IVA" and tax["rate"] == 0 for tax in taxes)),
+		("row discount", any(row.discount_amount for row in doc.items)),
+		("document discount", doc.discount_amount),
+		("three decimals", any(row.qty % 1 for row in doc.items)),
+	):
+		if has:
+			found.add(name)
+	return {f"kind {name}" for name in found}
 
 
 def provider():
@@ -143,6 +162,7 @@ def draw(chance):
 			row["rate"] = round(price * (1 - row["discount_percentage"] / 100), 2)
 		if chance.random() < 0.15:
 			row["item_tax_rate"] = json.dumps({sample.MEXICO.account("IVA 16"): 0})
+			row["item_tax_template"] = sample.MEXICO.account(sample.MEXICO.untaxed)
 		items.append(row)
 	values = {}
 	if chance.random() < 0.3:
@@ -263,6 +283,8 @@ def report(counts, number):
 		value = number - counts["told"] if key == "silent" else counts[key]
 		print(f"  {value:5d}  {label}")
 	print(f"  {counts['satcfdi agrees']:5d}  of {counts['satcfdi']} that satcfdi can judge have its total")
+	drawn = sorted((key[5:], value) for key, value in counts.items() if key.startswith("kind "))
+	print("  of these: " + ", ".join(f"{name} {value}" for name, value in drawn))
 	print(f"  slowest build: {counts['slowest']} ms")
 
 

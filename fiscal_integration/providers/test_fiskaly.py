@@ -143,6 +143,19 @@ class TestReceipts(Case):
 			)
 			self.assertEqual(found.total, Decimal("165.50"))
 
+	def test_what_is_free_changes_no_amount(self):
+		"""A free row is on the receipt, at its own rate: an amount of zero is not one of another rate."""
+		register = self.register()
+		free = replace(line("0", "0.10"), unit_price=Decimal(5), discount=Decimal(5))
+		for schema in ("standard_v1", "raw"):
+			found = self.signed(sale([line("10"), free], register), self.provider(schema=schema))
+			amounts = rksv.parse(found.qr_value).amounts
+			self.assertEqual({name: value for name, value in amounts.items() if value}, {"STANDARD": 12})
+			nothing = self.signed(sale([free], register, paid=()), self.provider(schema=schema))
+			self.assertEqual(nothing.total, 0)
+			self.assertFalse(any(rksv.parse(nothing.qr_value).amounts.values()))
+		self.assertEqual(by_rate(sale([line("10"), free])), {Decimal("0.20"): 12, Decimal("0.10"): 0})
+
 	def test_a_day_whose_chain_an_independent_check_accepts(self):
 		register = self.register()
 		self.signed(sale(register=register))

@@ -1033,6 +1033,111 @@ class TestUnusualTaxes(MexicoCase):
 		self.assertTrue(all(tax["base"] > 0 for tax in taxes))
 
 
+class TestWhatIsFree(MexicoCase):
+	"""SAT wants a price and a base above zero. What is given away is left out and remarked on, never told as exempt."""
+
+	gifts = (
+		{"item_code": "AGUA-1L", "qty": 2, "rate": 0, "price_list_rate": 0},
+		{
+			"item_code": "CAFE-500",
+			"qty": 1,
+			"price_list_rate": 145.0,
+			"discount_percentage": 100,
+			"discount_amount": 145.0,
+			"rate": 0,
+		},
+	)
+
+	def test_rows(self):
+		for taxes in ("exclusive", "inclusive"):
+			with self.subTest(taxes):
+				doc, row = self.issued(items=[("CAFE-500", 1, 100.0), *map(dict, self.gifts)], taxes=taxes)
+				(item,) = json.loads(row.payload)["items"]
+				self.assertEqual([tax["factor"] for tax in item["product"]["taxes"]], ["Tasa"])
+				self.assertEqual(decimal(row.provider_total), decimal(doc.grand_total))
+				self.assertEqual(
+					[remark[:5] for remark in row.remarks.splitlines()], ["Row 2", "Row 3"], row.remarks
+				)
+
+	def test_whole_sales(self):
+		for values in (
+			{"items": [dict(gift) for gift in self.gifts]},
+			{
+				"items": [("CAFE-500", 1, 100.0)],
+				"apply_discount_on": "Grand Total",
+				"additional_discount_percentage": 100,
+			},
+		):
+			doc, row = self.sell(doctype="Sales Invoice", paid=False, **values)
+			self.assertIsNone(row)
+			self.assertEqual(doc.fiscal_status, lifecycle.NOT_REQUIRED)
+			self.assertIn("Nothing is charged", doc.fiscal_error)
+
+
+class TestMoney(MexicoCase):
+	def test_a_hundred_thousand_at_thirty_five_centavos(self):
+		doc, row = self.issued(items=[("AGUA-1L", 100_000, 0.35)], taxes="inclusive")
+		self.assertEqual((doc.grand_total, decimal(row.provider_total)), (35000, 35000))
+		(item,) = json.loads(row.payload)["items"]
+		self.assertEqual(item["product"]["price"], 0.301725)
+		self.assertGreater(item["discount"], 0)
+
+	def test_freight_is_taxed_as_the_rows_after_it_say(self):
+		taxes = [
+			sample.tax_row("Flete", 0, charge_type="Actual", tax_amount=50),
+			sample.tax_row("IVA 16", 16, charge_type="On Previous Row Total", row_id=1),
+		]
+		doc, row = self.issued(items=[("CAFE-500", 1, 100.0)], taxes=taxes)
+		self.assertEqual((doc.grand_total, decimal(row.provider_total)), (174, 174))
+		_goods, freight = json.loads(row.payload)["items"]
+		(tax,) = freight["product"]["taxes"]
+		self.assertEqual((tax["factor"], tax["rate"]), ("Tasa", 0.16))
+
+	def test_two_thirds_of_the_vat_are_withheld(self):
+		taxes = [
+			sample.tax_row("IVA 16", 16),
+			sample.tax_row(
+				"IVA 0", -66.6667, charge_type="On Previous Row Amount", row_id=1, description="IVA Retenido"
+			),
+		]
+		doc, row = self.issued(customer=BUSINESS, items=[("SERV-INST", 1, 1000.0)], taxes=taxes)
+		self.assertEqual(decimal(row.provider_total), decimal(doc.grand_total))
+		(item,) = json.loads(row.payload)["items"]
+		(withheld,) = (tax for tax in item["product"]["taxes"] if tax["withholding"])
+		self.assertEqual((withheld["type"], withheld["rate"]), ("IVA", 0.106667))
+
+	def test_a_company_with_books_in_dollars(self):
+		"""The rate that is told is that to pesos, not that to the books."""
+		sale = sample.invoice(
+			doctype="Sales Invoice", customer=BUSINESS, paid=False, submit=False, currency="USD"
+		)
+		own = frappe.get_cached_value
+
+		def books_in_dollars(doctype, name, field, **more):
+			if (doctype, field) == ("Company", "default_currency"):
+				return "USD"
+			return own(doctype, name, field, **more)
+
+		self.addCleanup(frappe.db.rollback)
+		frappe.get_doc(
+			{
+				"doctype": "Currency Exchange",
+				"date": nowdate(),
+				"from_currency": "USD",
+				"to_currency": "MXN",
+				"exchange_rate": 18.5,
+				"for_selling": 1,
+				"for_buying": 1,
+			}
+		).insert(ignore_permissions=True)
+		with patch.object(frappe, "get_cached_value", side_effect=books_in_dollars):
+			invoice = mapping.to_invoice(sale)
+		found = connection.record_for(sample.MEXICO.company).connection()
+		payload = facturapi.Facturapi(found, None).build(invoice, "ref", "key", invoice.issued_at)
+		request = json.loads(payload.body)
+		self.assertEqual((request["currency"], request["exchange"]), ("USD", 18.5))
+
+
 class GlobalCase(MexicoCase):
 	def setUp(self):
 		super().setUp()
