@@ -393,6 +393,21 @@ class Facturapi(Provider):
 			)
 		if invoice.period and invoice.period.periodicity == TWO_MONTHS:
 			problems += self._check_two_months()
+		if (
+			invoice.period
+			and invoice.period.year < now.astimezone(ZoneInfo(self.parameter("time_zone"))).year - 1
+		):
+			problems.append(
+				Problem(
+					say(
+						"SAT takes a global invoice of this year or of the last one only, and this period lies in {0} "
+						"(CFDI40136). Ask your accountant how to tell these sales.",
+						invoice.period.year,
+					),
+					code="period_too_old",
+					field="day",
+				)
+			)
 		if len(told_lines(invoice)) > LARGEST_GLOBAL:
 			problems.append(
 				Problem(

@@ -346,6 +346,12 @@ class TestValidate(unittest.TestCase):
 					self.assertIn(word, problem.message)
 					self.assertTrue(problem.stops_sale)
 
+	def test_a_period_that_is_too_old(self):
+		nobody = Party("Cliente", walk_in=True)
+		for year, codes in ((2026, []), (2025, []), (2024, ["period_too_old"])):
+			with self.subTest(year):
+				self.assertEqual(self.codes(sale(receiver=nobody, period=Period("month", "12", year))), codes)
+
 	def test_a_credit_note_for_somebody_without_obligations(self):
 		note = {"kind": DocumentKind.CREDIT_NOTE, "reference": Reference("POS Invoice", "X", "U")}
 		receiver = replace(sale().receiver, tax_id="RUOM851012AB3", regime="616", use="")
@@ -363,6 +369,17 @@ class TestValidate(unittest.TestCase):
 			((vat("100"), LineTax(TaxCategory.INCOME, Decimal("0.36"), 100, 36, True)), ["tax_rate"]),
 			((vat("100"), LineTax(TaxCategory.INCOME, Decimal("0.1"), 100, 10, False)), ["tax_rate"]),
 			((vat("100"), LineTax(TaxCategory.EXCISE, Decimal("0.12"), 100, 12)), ["tax_rate"]),
+			((vat("100"), LineTax(TaxCategory.EXCISE, Decimal("0.32"), 100, 32)), []),
+			(
+				(vat("100"), LineTax(TaxCategory.EXCISE, Decimal("66.6"), 1, Decimal("66.6"), per_unit=True)),
+				["tax_rate"],
+			),
+			(
+				(vat("100"), LineTax(TaxCategory.LOCAL, Decimal("0.02505"), 100, Decimal("2.505"))),
+				["tax_rate"],
+			),
+			((vat("100"), LineTax(TaxCategory.LOCAL, Decimal("0.025"), 100, Decimal("2.5"))), []),
+			((vat("100"), vat("100")), ["tax_twice"]),
 		):
 			total = 100 + sum(-tax.amount if tax.withheld else tax.amount for tax in taxes)
 			with self.subTest(taxes=taxes):

@@ -7,7 +7,7 @@ from decimal import Decimal
 from fiscal_integration.fiscal.errors import Problem
 from fiscal_integration.fiscal.invoice import Line, LineTax, Party, TaxCategory
 from fiscal_integration.fiscal.mexico import catalogs, rates, regimes, rfc
-from fiscal_integration.fiscal.money import plain
+from fiscal_integration.fiscal.money import plain, quantize
 from fiscal_integration.fiscal.words import say
 
 
@@ -96,15 +96,58 @@ def check_lines(
 				)
 			)
 		problems += [problem for tax in line.taxes for problem in _check_rate(tax, where)]
+		problems += _check_twice(line.taxes, where)
+	return problems
+
+
+def _check_twice(taxes: tuple[LineTax, ...], where: str) -> list[Problem]:
+	"""A tax that stands twice on a line: SAT takes it once."""
+	problems, seen = [], {}
+	for tax in taxes:
+		if tax.category is TaxCategory.LOCAL:
+			continue
+		key = (tax.category, tax.rate, tax.withheld, tax.per_unit)
+		if key in seen:
+			problems.append(
+				Problem(
+					say(
+						"{0}: the tax rows {1} and {2} tell the same tax with the same rate, which SAT takes once on a "
+						"line. Remove one of them, or correct what its account is (Fiscal Tax Type).",
+						where,
+						seen[key],
+						tax.name,
+					),
+					code="tax_twice",
+					field="taxes",
+				)
+			)
+		seen[key] = tax.name
 	return problems
 
 
 def _check_rate(tax: LineTax, where: str) -> list[Problem]:
 	"""Whether c_TasaOCuota has the rate of a tax."""
 	percent = plain(tax.rate * 100)
-	if tax.category is TaxCategory.LOCAL or tax.per_unit:
-		return []
-	if tax.category is TaxCategory.VAT and not tax.withheld:
+	if tax.category is TaxCategory.LOCAL:
+		if tax.rate == quantize(tax.rate, Decimal("0.0001")):
+			return []
+		message = say(
+			"{0}: a local tax has two decimals of a percent at most, and {1} % has more. Correct the rate in the tax "
+			"row {2}.",
+			where,
+			percent,
+			tax.name,
+		)
+	elif tax.per_unit:
+		if tax.rate <= rates.LARGEST_QUOTA:
+			return []
+		message = say(
+			"{0}: SAT knows no quota of excise (IEPS) above {1} for a unit. Correct the rate in the tax row {2}.",
+			where,
+			plain(rates.LARGEST_QUOTA),
+			tax.name,
+		)
+	elif tax.category is TaxCategory.VAT and not tax.withheld:
 		if tax.rate in rates.VAT:
 			return []
 		message = say(
