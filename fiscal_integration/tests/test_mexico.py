@@ -1109,7 +1109,13 @@ class TestMoney(MexicoCase):
 	def test_a_company_with_books_in_dollars(self):
 		"""The rate that is told is that to pesos, not that to the books."""
 		sale = sample.invoice(
-			doctype="Sales Invoice", customer=BUSINESS, paid=False, submit=False, currency="USD"
+			doctype="Sales Invoice",
+			customer=BUSINESS,
+			paid=False,
+			submit=False,
+			currency="USD",
+			conversion_rate=20,
+			price_list_currency="MXN",
 		)
 		own = frappe.get_cached_value
 
