@@ -918,7 +918,9 @@ class Facturapi(Provider):
 		return cancellation_of(answer.json(), held, asked_anew=True)
 
 	def cancel_notes(self, held, issuer):
-		year = held.issued_at.year + 1 if held.issued_at else None
+		year = None
+		if held.issued_at:
+			year = held.issued_at.astimezone(ZoneInfo(self.parameter("time_zone"))).year + 1
 		notes = []
 		if year and rfc.is_company(issuer.tax_id):
 			notes.append(

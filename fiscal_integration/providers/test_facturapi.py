@@ -683,6 +683,9 @@ class TestCancelling(unittest.TestCase):
 		company, person = Party("A", "EKU9003173C9"), Party("B", "RUOM851012AB3")
 		for issuer, day in ((company, "2027-03-31"), (person, "2027-04-30")):
 			self.assertIn(day, one.cancel_notes(self.held, issuer)[0])
+		# The evening of New Year's Eve there, which is January in UTC.
+		late = replace(self.held, issued_at=datetime(2027, 1, 1, 2, tzinfo=timezone.utc))
+		self.assertIn("2027-03-31", one.cancel_notes(late, company)[0])
 		fuel = {"type": "I", "items": [{"product": {"product_key": "15101514"}}]}
 		for payload, words in (
 			({"type": "P"}, "silence is no consent"),
