@@ -4,7 +4,8 @@ frappe.provide("fiscal_integration.view");
 Object.assign(fiscal_integration.view, {
 	// Seconds between two looks while something goes on by itself; the last one repeats.
 	WAITS: [2, 3, 5, 10, 20, 30],
-	watchers: new Set(),
+	// From Frappe 16 on this file may run twice in one page.
+	watchers: fiscal_integration.view.watchers || new Set(),
 
 	async load(doctype, name) {
 		const answer = await frappe.call({
