@@ -26,7 +26,7 @@ class TestDesk(DeskCase):
 		self.settle()
 		self.assertEqual(
 			self.parameters(),
-			"issuing_postal_code time_zone default_product_code default_unit_code default_use "
+			"issuing_postal_code issuer_tax_regime time_zone default_product_code default_unit_code default_use "
 			"default_payment_form credit_note_payment_form untaxed_lines walk_in_sales series webhook_secret".split(),
 		)
 		self.assertEqual(
