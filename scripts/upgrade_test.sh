@@ -16,9 +16,10 @@ if [ "$(id -u)" = 0 ]; then
 		bash "$repo/scripts/upgrade_test.sh" "$@"
 fi
 password=${FISCAL_DB_ROOT_PASSWORD:-root}
-site=fiscal-upgrade.localhost
+site=fiscal-upgrade.localhost fresh=fiscal-fresh.localhost
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+failed=0 sandbox=
+trap '[ -z "$sandbox" ] || kill "$sandbox" 2>/dev/null; rm -rf "$work"' EXIT
 redis_up() {
 	local name port
 	for name in queue cache; do
@@ -27,30 +28,48 @@ redis_up() {
 	done
 }
 run() { local bench=$1; shift; (cd "$bench/sites" && PATH="$bench/env/bin:$PATH" "$bench/env/bin/python" -m frappe.utils.bench_helper frappe "$@"); }
-upgrade() { local bench=$1; shift; (cd "$bench/sites" && PATH="$bench/env/bin:$PATH" "$bench/env/bin/python" "$bench/apps/fiscal_integration/scripts/upgrade.py" "$@"); }
-config() { "$old/env/bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$1/sites/$site/site_config.json" "$2"; }
-dump() { mysqldump -uroot -p"$password" --single-transaction "$(config "$1" db_name)" 2>/dev/null | gzip >"$work/dump.sql.gz"; }
+upgrade() { local bench=$1; shift; (cd "$bench/sites" && PATH="$bench/env/bin:$PATH" "$bench/env/bin/python" "$repo/scripts/upgrade.py" "$@"); }
+config() { "$old/env/bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$1/sites/$2/site_config.json" "$3"; }
+told() { "$@" >"$work/log" 2>&1 || { tail -40 "$work/log"; exit 1; }; }
+versions() { "$1/env/bin/python" -c 'import frappe, erpnext; print(f"Frappe {frappe.__version__}, ERPNext {erpnext.__version__}")'; }
+base() { ls -t "$1"/sites/.fiscal_erpnext_*.sql.gz | head -n 1; }
+fresh_site() { told run "$1" new-site "$2" --force --db-root-password "$password" --admin-password admin --source-sql "$3"; }
+dump() { mysqldump -uroot -p"$password" --single-transaction "$(config "$1" "$site" db_name)" 2>/dev/null | gzip >"$work/dump.sql.gz"; }
 
-echo "-- a site with data on $old"
+echo "-- a site with data on $old: $(versions "$old")"
 redis_up "$old"
-base=$(ls -t "$old"/sites/.fiscal_erpnext_*.sql.gz | head -n 1)
-run "$old" new-site "$site" --force --db-root-password "$password" --admin-password admin --source-sql "$base" >"$work/log" 2>&1 || { tail -20 "$work/log"; exit 1; }
-run "$old" --site "$site" install-app fiscal_integration >"$work/log" 2>&1 || { tail -20 "$work/log"; exit 1; }
-upgrade "$old" make "$site" "$work/before.json"
-run "$old" --site "$site" fiscal-verify --write-heads "$work/heads.json" | tail -3
-key=$(config "$old" encryption_key)
+(cd "$work" && exec "$old/env/bin/python" -m fiscal_integration.sandbox --port 0 --state "$work/sandbox.json") >"$work/sandbox" 2>&1 &
+sandbox=$!
+for _ in $(seq 60); do grep -q 'What was issued' "$work/sandbox" && break; sleep 0.5; done
+port=$(sed -nE 's|^What was issued: http://127.0.0.1:([0-9]+)/$|\1|p' "$work/sandbox")
+[ -n "$port" ] || { cat "$work/sandbox"; exit 1; }
+fresh_site "$old" "$site" "$(base "$old")"
+told run "$old" --site "$site" install-app fiscal_integration
+upgrade "$old" make "$site" "$work/before.json" "$port" || failed=1
+run "$old" --site "$site" fiscal-verify --write-heads "$work/heads.json" 2>/dev/null | tail -3 || failed=1
+key=$(config "$old" "$site" encryption_key)
 from=$old
 shift
 for bench in "$@"; do
-	echo "-- to $bench"
+	echo "-- to $bench: $(versions "$bench")"
 	redis_up "$bench"
 	dump "$from"
-	run "$bench" new-site "$site" --force --db-root-password "$password" --admin-password admin --source-sql "$work/dump.sql.gz" >"$work/log" 2>&1 || { tail -20 "$work/log"; exit 1; }
+	fresh_site "$bench" "$site" "$work/dump.sql.gz"
 	run "$bench" --site "$site" set-config encryption_key "$key"
+	run "$bench" --site "$site" set-config -p fiscal_allow_loopback 1
+	cp -a "$from/sites/$site/private/files" "$bench/sites/$site/private/" && cp -a "$from/sites/$site/public/files" "$bench/sites/$site/public/"
 	started=$SECONDS
-	run "$bench" --site "$site" migrate >"$work/log" 2>&1 || { tail -40 "$work/log"; exit 1; }
+	told run "$bench" --site "$site" migrate
 	echo "migrated in $((SECONDS - started)) s"
-	upgrade "$bench" compare "$site" "$work/before.json"
-	run "$bench" --site "$site" fiscal-verify --against "$work/heads.json" | tail -3
+	upgrade "$bench" compare "$site" "$work/before.json" || failed=1
+	run "$bench" --site "$site" fiscal-verify --against "$work/heads.json" 2>/dev/null | tail -3 || failed=1
+	upgrade "$bench" continue "$site" "$work/before.json" "$port" || failed=1
+	run "$bench" --site "$site" fiscal-verify --against "$work/heads.json" --write-heads "$work/heads.json" 2>/dev/null | tail -3 || failed=1
 	from=$bench
 done
+echo "-- the custom fields of a fresh site on $from"
+fresh_site "$from" "$fresh" "$(base "$from")"
+told run "$from" --site "$fresh" install-app fiscal_integration
+upgrade "$from" fields "$fresh" "$work/fields.json" || failed=1
+upgrade "$from" fields "$site" "$work/fields.json" || failed=1
+exit "$failed"
