@@ -1,16 +1,18 @@
 """A site's fiscal data before and after an upgrade of Frappe: makes them, writes them down, compares them, goes on.
 
-	cd BENCH/sites && ../env/bin/python PATH/scripts/upgrade.py make SITE FILE PORT     # sells, and writes down what is there
-	cd BENCH/sites && ../env/bin/python PATH/scripts/upgrade.py compare SITE FILE       # after the upgrade; exits with 1 on a difference
-	cd BENCH/sites && ../env/bin/python PATH/scripts/upgrade.py continue SITE FILE PORT # sends what waited, sells anew, writes it down
-	cd BENCH/sites && ../env/bin/python PATH/scripts/upgrade.py fields SITE FILE        # custom fields and their place; compares if FILE is there
+	upgrade.py make SITE FILE PORT      # sells, and writes down what is there
+	upgrade.py compare SITE FILE        # after the upgrade; exits with 1 on a difference
+	upgrade.py continue SITE FILE PORT  # sends what waited, sells anew, writes it down
+	upgrade.py fields SITE FILE         # custom fields and their place; compares if FILE is there
 
-PORT is that of a running sandbox, whose ledger has to agree. scripts/upgrade_test.sh does it all with several benches.
+PORT is that of a running sandbox, whose ledger has to agree. scripts/upgrade_test.sh calls all of it, with the bench's
+Python in the bench's folder `sites`.
 """
 
 import hashlib
 import json
 import sys
+import time
 import urllib.request
 from collections import Counter
 from decimal import Decimal
@@ -26,6 +28,7 @@ INVOICES = ("POS Invoice", "Sales Invoice", "Payment Entry")
 PANAMA = ("hka", "facturafacil", "conteo", "aludra")
 BUSINESS = "Papelería del Centro SA de CV"
 CLOSED_TILL = "Caja Cierre"
+SETTLE_SECONDS = 300
 
 
 def main():
@@ -180,6 +183,21 @@ def process(doctype, name):
 		dispatch.process(row.name)
 
 
+def settle():
+	"""Take further what is queued, or unknown to us until the provider is asked, each when it is due, until nothing is
+	left or SETTLE_SECONDS are over."""
+	from fiscal_integration import dispatch
+
+	moving = {"status": ("in", ("Queued", "Sending", "Unknown"))}
+	until = time.monotonic() + SETTLE_SECONDS
+	while left := frappe.get_all(dispatch.DOCTYPE, moving, ["name", "status", "error_message"]):
+		assert time.monotonic() < until, left
+		for row in left:
+			dispatch.process(row.name)
+		frappe.db.commit()
+		time.sleep(1)
+
+
 def global_invoice(sandbox):
 	"""Walk-in sales of yesterday in one CFDI."""
 	from fiscal_integration import sample
@@ -257,27 +275,25 @@ def go_on(sandbox: Told):
 	from fiscal_integration import cancellation, dispatch, drain, sample
 
 	waiting = frappe.get_all(
-		dispatch.DOCTYPE, {"status": "Queued", "attempts": 0, "company": sample.COMPANY}, pluck="name"
+		dispatch.DOCTYPE,
+		{
+			"status": ("in", ("Queued", "Unknown")),
+			"company": sample.COMPANY,
+			"reference_doctype": "POS Invoice",
+		},
+		["name", "reference_name", "status"],
+		order_by="name",
 	)
-	assert len(waiting) >= 3, waiting
+	counted = Counter(row.status for row in waiting)
+	assert counted["Queued"] >= 3, waiting
 	assert sample.till_doctype() == "POS Invoice", sample.till_doctype()
 	frappe.db.commit()
 	drain.drain(sample.COMPANY)
-	for name in waiting:
-		dispatch.process(name)
-	left = frappe.get_all(
-		dispatch.DOCTYPE, {"name": ("in", waiting), "status": ("!=", "Issued")}, pluck="name"
-	)
+	settle()
+	names = [row.name for row in waiting]
+	left = frappe.get_all(dispatch.DOCTYPE, {"name": ("in", names), "status": ("!=", "Issued")}, pluck="name")
 	assert not left, left
-	old = frappe.get_all(
-		dispatch.DOCTYPE,
-		{
-			"name": ("in", waiting),
-			"reference_doctype": "POS Invoice",
-		},
-		["name", "reference_name"],
-		order_by="name",
-	)
+	old = [row for row in waiting if row.status == "Queued"]
 	sample.close_tills()
 	sample.open_till()
 	frappe.db.commit()
@@ -286,6 +302,7 @@ def go_on(sandbox: Told):
 	note = sample.credit_note(frappe.get_doc("POS Invoice", old[0].reference_name))
 	frappe.db.commit()
 	process("POS Invoice", note.name)
+	settle()
 	cancellation.request(old[1].name, "The sale did not take place", motive="02")
 	frappe.db.commit()
 	cancellation.process(old[1].name)
@@ -294,8 +311,9 @@ def go_on(sandbox: Told):
 	for name in sample.sell(1, panama=True):
 		process("POS Invoice", name)
 	sell_in_austria(2)
+	settle()
 	wait()
-	print(f"{len(waiting)} that waited were sent;", states())
+	print(f"of {dict(counted)} before, all are Issued; now", states())
 
 
 def states() -> str:
@@ -356,11 +374,7 @@ def snapshot() -> dict:
 	found["Integration Request"] = {
 		row.name: cleaned(row) for row in table("Integration Request") if row.get("fiscal_chain")
 	}
-	found["Error Log"] = {
-		row.name: cleaned(row)
-		for row in table("Error Log")
-		if (row.reference_doctype or "").startswith("Fiscal ")
-	}
+	found["Error Log"] = {row.name: cleaned(row) for row in table("Error Log")}
 	found["File"] = {
 		row.name: {**cleaned(row), "content": hashlib.sha256(content(row.name)).hexdigest()}
 		for row in table("File")
@@ -427,10 +441,14 @@ def compare_fields(path: Path) -> int:
 	compared with what another site wrote there."""
 	frappe.clear_cache()
 	names = frappe.get_all("Custom Field", {"module": "Fiscal Integration"}, ["name", "dt"])
-	found = {row.name: cleaned(row) for row in table("Custom Field") if row.module == "Fiscal Integration"}
-	for row in found.values():
-		for key in ("creation", "owner"):
-			row.pop(key)
+	# Empty is NULL on a migrated site and '' on a fresh one, or the other way round: to Frappe the same.
+	found = {
+		row.name: {
+			key: value or None for key, value in cleaned(row).items() if key not in ("creation", "owner")
+		}
+		for row in table("Custom Field")
+		if row.module == "Fiscal Integration"
+	}
 	for doctype in sorted({row.dt for row in names}):
 		found[doctype] = {"order": [field.fieldname for field in frappe.get_meta(doctype).fields]}
 	if not path.exists():

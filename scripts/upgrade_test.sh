@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # A site with fiscal data is taken from one bench to others of newer Frappe, one after another; nothing may be lost.
 #
-#   bash scripts/upgrade_test.sh BENCH_OLD BENCH_NEW [BENCH_NEWER ...]
+#   make upgrade-test BENCHES="BENCH_OLD BENCH_NEW [BENCH_NEWER ...]"
 #
 # For each newer bench: dump, restore there with the same encryption key, bench migrate, compare every record, verify
 # the chains against the heads written before. Runs as the benches' owner (root changes to that user). The app must be
-# in each bench (make bench-test puts it there) and MariaDB and each bench's Redis must be up.
+# in each bench (make bench-test puts it there), and MariaDB must be up. What runs is this checkout, and it has a Redis
+# of its own: a worker of the bench would send the site's documents behind our back.
 set -euo pipefail
 repo=$(cd "$(dirname "$0")/.." && pwd)
 old=${1:?Say which benches: upgrade_test.sh OLD NEW [NEWER ...]}
@@ -18,15 +19,12 @@ fi
 password=${FISCAL_DB_ROOT_PASSWORD:-root}
 site=fiscal-upgrade.localhost fresh=fiscal-fresh.localhost
 work=$(mktemp -d)
-failed=0 sandbox=
-trap '[ -z "$sandbox" ] || kill "$sandbox" 2>/dev/null; rm -rf "$work"' EXIT
-redis_up() {
-	local name port
-	for name in queue cache; do
-		port=$(grep -oE '^port [0-9]+' "$1/config/redis_$name.conf" | cut -d' ' -f2)
-		(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || (cd "$1" && redis-server "config/redis_$name.conf" --daemonize yes >/dev/null)
-	done
-}
+failed=0 pids=()
+trap 'kill "${pids[@]}" 2>/dev/null; rm -rf "$work"' EXIT
+redis=$("$old/env/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+redis-server --port "$redis" --bind 127.0.0.1 --save '' --dir "$work" >"$work/redis" 2>&1 & pids+=($!)
+export FRAPPE_REDIS_QUEUE=redis://127.0.0.1:$redis/0 FRAPPE_REDIS_CACHE=redis://127.0.0.1:$redis/1
+export PYTHONPATH=$repo PYTHONDONTWRITEBYTECODE=1
 run() { local bench=$1; shift; (cd "$bench/sites" && PATH="$bench/env/bin:$PATH" "$bench/env/bin/python" -m frappe.utils.bench_helper frappe "$@"); }
 upgrade() { local bench=$1; shift; (cd "$bench/sites" && PATH="$bench/env/bin:$PATH" "$bench/env/bin/python" "$repo/scripts/upgrade.py" "$@"); }
 config() { "$old/env/bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$1/sites/$2/site_config.json" "$3"; }
@@ -37,9 +35,7 @@ fresh_site() { told run "$1" new-site "$2" --force --db-root-password "$password
 dump() { mysqldump -uroot -p"$password" --single-transaction "$(config "$1" "$site" db_name)" 2>/dev/null | gzip >"$work/dump.sql.gz"; }
 
 echo "-- a site with data on $old: $(versions "$old")"
-redis_up "$old"
-(cd "$work" && exec "$old/env/bin/python" -m fiscal_integration.sandbox --port 0 --state "$work/sandbox.json") >"$work/sandbox" 2>&1 &
-sandbox=$!
+(cd "$work" && exec "$old/env/bin/python" -m fiscal_integration.sandbox --port 0 --state "$work/sandbox.json") >"$work/sandbox" 2>&1 & pids+=($!)
 for _ in $(seq 60); do grep -q 'What was issued' "$work/sandbox" && break; sleep 0.5; done
 port=$(sed -nE 's|^What was issued: http://127.0.0.1:([0-9]+)/$|\1|p' "$work/sandbox")
 [ -n "$port" ] || { cat "$work/sandbox"; exit 1; }
@@ -52,7 +48,8 @@ from=$old
 shift
 for bench in "$@"; do
 	echo "-- to $bench: $(versions "$bench")"
-	redis_up "$bench"
+	# What another version has cached is not read.
+	redis-cli -p "$redis" flushall >/dev/null
 	dump "$from"
 	fresh_site "$bench" "$site" "$work/dump.sql.gz"
 	run "$bench" --site "$site" set-config encryption_key "$key"
