@@ -351,7 +351,8 @@ def search_documents(
 	filters: dict | None = None,
 ) -> list:
 	"""What a Link field offers of issued documents that are still valid: found by the invoice's name or the fiscal
-	id, since Frappe's own search passes over a Dynamic Link."""
+	id, since Frappe's own search passes over a Dynamic Link. From Frappe 16 on the field asks with the row's own name
+	whether what was chosen may stand."""
 	return frappe.get_list(
 		dispatch.DOCTYPE,
 		filters={
@@ -359,7 +360,7 @@ def search_documents(
 			"status": lifecycle.ISSUED,
 			"cancellation_status": ("not in", [lifecycle.CANCELLED]),
 		},
-		or_filters={"reference_name": ("like", f"%{txt}%"), "fiscal_id": ("like", f"%{txt}%")},
+		or_filters={"name": txt, "reference_name": ("like", f"%{txt}%"), "fiscal_id": ("like", f"%{txt}%")},
 		fields=["name", "reference_name", "fiscal_id"],
 		order_by="creation desc",
 		limit_start=frappe.utils.cint(start),

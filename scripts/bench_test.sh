@@ -163,6 +163,8 @@ elif command -v chromium >/dev/null && command -v node >/dev/null; then
 		{ "$python" -m venv "$tools" && "$tools/bin/python" -m pip install -q playwright pytest requests werkzeug qrcode Pillow "lxml>=5.2.1" "signxml>=4.0.4,<5"; } ||
 		die "Playwright does not install."
 	web=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	# PDFs fetch the letter head's pictures from the site's own address.
+	bench_command --site "$site" set-config host_name "http://127.0.0.1:$web"
 	bench_command --site "$site" serve --port "$web" --noreload >"$logs/web" 2>&1 & pids+=($!)
 	# The long queue has its own: what Frappe indexes there after an installation would keep the tills waiting.
 	bench_command worker --queue short,default >"$logs/worker" 2>&1 & pids+=($!)

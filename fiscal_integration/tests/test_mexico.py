@@ -352,7 +352,7 @@ class TestCancelling(MexicoCase):
 		self.assertIn(f"{row.issued_at.year + 1}-03-31", form["notes"][0])
 		self.assertIn("silence is consent", form["notes"][1])
 		_, other = self.issued()
-		for text in (other.reference_name, other.fiscal_id[:13]):
+		for text in (other.reference_name, other.fiscal_id[:13], other.name):
 			found = api.search_documents(dispatch.DOCTYPE, text, "name", 0, 10, form["substitutes"])
 			self.assertIn(
 				(other.name, other.reference_name, other.fiscal_id), [tuple(entry) for entry in found]
