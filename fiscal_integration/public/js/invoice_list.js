@@ -84,11 +84,12 @@
 		settings.refresh = function (listview) {
 			if (refresh) refresh.call(this, listview);
 			listview.$result.find(".fiscal-status-pill").remove();
-			const rows = listview.$result.find(".list-row-container");
-			(listview.data || []).forEach((doc, index) => {
-				if (doc.fiscal_status) {
-					$(rows[index]).find(".list-row .level-left .list-subject").append(pill(doc));
-				}
+			// By the name in each row: Frappe 17 draws the header as a row too, so a row's position is not its
+			// document's.
+			const documents = Object.fromEntries((listview.data || []).map((doc) => [doc.name, doc]));
+			listview.$result.find(".list-row .list-row-checkbox").each((_, box) => {
+				const doc = documents[unescape(box.dataset.name)];
+				if (doc?.fiscal_status) $(box).closest(".list-subject").append(pill(doc));
 			});
 		};
 	}
