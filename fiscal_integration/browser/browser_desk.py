@@ -1,7 +1,7 @@
 import requests
 from playwright.sync_api import expect
 
-from fiscal_integration.browser.desk import SETTINGS, URL, WRONG_KEY, DeskCase, bench, slug
+from fiscal_integration.browser.desk import SETTINGS, URL, WRONG_KEY, DeskCase, address, bench, slug
 
 
 class TestDesk(DeskCase):
@@ -83,6 +83,38 @@ class TestDesk(DeskCase):
 		expect(self.page.locator('[data-fieldname="fiscal_id"]').first).to_contain_text(issued["uuid"])
 		self.shot("pos-invoice")
 		self.check_qr(issued["uuid"])
+
+	def test_4_each_row_of_a_list_has_its_own_mark(self):
+		self.sandbox.fault("facturapi", "status", status=400, code="invalid_request")
+		(refused,) = self.sell()
+		self.becomes("Rejected", refused)
+		names = [refused, *self.sell(number=2)]
+		for name in names[1:]:
+			self.becomes("Issued", name)
+		for doctype in ("POS Invoice", "Sales Invoice"):
+			with self.subTest(doctype=doctype):
+				self.page.goto(address(doctype))
+				if doctype == self.sale_doctype:
+					row = self.page.locator(".list-row-container", has_text=refused).first
+					expect(row.locator(".fiscal-status-pill.red")).to_contain_text("Rejected")
+				self.settle()
+				shown = self.page.evaluate(
+					"""() => Object.fromEntries(cur_list.$result.find(".list-row-checkbox").get().map((box) => {
+						const pills = $(box).closest(".list-row").find(".fiscal-status-pill").get();
+						return [box.dataset.name, pills.map((pill) => pill.innerText).join()];
+					}))"""
+				)
+				stored = self.page.evaluate(
+					"""([doctype, names]) => frappe.db.get_list(doctype, {
+						filters: {name: ["in", names]}, fields: ["name", "fiscal_status", "fiscal_cancellation"], limit: 100})""",
+					[doctype, list(shown)],
+				)
+				self.assertEqual(len(stored), len(shown))
+				for row in stored:
+					cancelled = row["fiscal_cancellation"] == "Cancelled"
+					state = "Cancelled" if cancelled else row["fiscal_status"]
+					self.assertEqual(shown[row["name"]], f"Fiscal: {state}" if state else "", row["name"])
+		self.assertTrue(shown)
 
 	def test_5_the_pdf(self):
 		self.open_form(self.sale_doctype, self.invoice)

@@ -168,7 +168,8 @@ class DeskCase(SiteCase):
 		cls.page = cls.context.new_page()
 		cls.page.set_default_timeout(PATIENCE)
 		cls.answers, cls.errors = [], []
-		cls.page.on("response", cls.keep)
+		# Playwright remembers a method on the class it belongs to, where a subclass would find its parent's.
+		cls.page.on("response", lambda response: cls.keep(response))
 		cls.page.on("pageerror", lambda error: cls.errors.append(str(error)))
 		if cls.roles:
 			cls.ensure_user(cls.user, cls.roles, cls.password)

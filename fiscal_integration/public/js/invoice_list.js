@@ -40,7 +40,7 @@
 		const status = doc.fiscal_cancellation === "Cancelled" ? "Cancelled" : doc.fiscal_status;
 		return `<span class="indicator-pill ${COLOURS[status] || "gray"} fiscal-status-pill ml-2">${__(
 			"Fiscal"
-		)}: ${__(status)}</span>`;
+		)}: ${frappe.utils.escape_html(__(status))}</span>`;
 	};
 
 	const choose = async (listview, filters) => {
@@ -88,7 +88,7 @@
 			// document's.
 			const documents = Object.fromEntries((listview.data || []).map((doc) => [doc.name, doc]));
 			listview.$result.find(".list-row .list-row-checkbox").each((_, box) => {
-				const doc = documents[unescape(box.dataset.name)];
+				const doc = documents[box.dataset.name];
 				if (doc?.fiscal_status) $(box).closest(".list-subject").append(pill(doc));
 			});
 		};
