@@ -181,27 +181,29 @@ class TestWorkspace(DeskCase):
 		self.go_on()
 
 	def fill_invoice(self, item):
-		"""The item, its tax and the payment, as the step tells."""
-		self.page.evaluate(
-			"""async (item) => {
-				await cur_frm.set_value("is_pos", 1);
-				await frappe.after_ajax();
-				// The till's profile ticks it, and then ERPNext reloads the form where Frappe's onboarding would go on.
-				await cur_frm.set_value("update_stock", 0);
-				const row = cur_frm.doc.items[0] || cur_frm.add_child("items");
-				await frappe.model.set_value(row.doctype, row.name, "item_code", item);
-				await frappe.after_ajax();
-				await frappe.model.set_value(row.doctype, row.name, "qty", 2);
-				await frappe.model.set_value(row.doctype, row.name, "rate", 250);
-				await frappe.after_ajax();
-				const paid = (cur_frm.doc.payments || [])[0] || cur_frm.add_child("payments");
-				await frappe.model.set_value(paid.doctype, paid.name, "mode_of_payment", "Cash");
-				await frappe.after_ajax();
-				await frappe.model.set_value(paid.doctype, paid.name, "amount", cur_frm.doc.grand_total);
-			}""",
-			item,
-		)
-		self.settle()
+		"""The item, its price and the payment, as the step tells: each waits for what ERPNext fetches after the last."""
+		for entry in (
+			"cur_frm.set_value('is_pos', 1)",
+			# The till's profile ticks it, and then ERPNext reloads the form where Frappe's onboarding would go on.
+			"cur_frm.set_value('update_stock', 0)",
+			"enter('items', 'item_code', item)",
+			"enter('items', 'qty', 2)",
+			"enter('items', 'rate', 250)",
+			"enter('payments', 'mode_of_payment', 'Cash')",
+			"enter('payments', 'amount', cur_frm.doc.grand_total)",
+		):
+			self.page.evaluate(
+				f"""async (item) => {{
+					const enter = (table, field, value) => {{
+						const row = (cur_frm.doc[table] || [])[0] || cur_frm.add_child(table);
+						return frappe.model.set_value(row.doctype, row.name, field, value);
+					}};
+					await {entry};
+				}}""",
+				item,
+			)
+			self.settle()
+		self.assertEqual(self.page.evaluate("() => cur_frm.doc.grand_total"), 500)
 
 	# -- what it shows --------------------------------------------------------------------------------------
 
