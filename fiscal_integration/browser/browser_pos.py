@@ -247,7 +247,9 @@ class TestDay(TillCase):
 		self.assertEqual(len(self.sandbox.ledger(self.provider)), self.sales + 1)
 		made = self.rows("Sales Invoice", {"is_consolidated": 1}, "name", "fiscal_status", "fiscal_document")
 		if self.sale_doctype == "POS Invoice":
-			ours = {self.value("POS Invoice", name, "consolidated_invoice") for name in (*self.sold, self.note)}
+			ours = {
+				self.value("POS Invoice", name, "consolidated_invoice") for name in (*self.sold, self.note)
+			}
 			self.assertLessEqual(ours, {row["name"] for row in made})
 		self.assertEqual([row for row in made if row["fiscal_status"] or row["fiscal_document"]], [])
 
