@@ -80,6 +80,18 @@ scheduler_events = {
 
 default_log_clearing_doctypes = {"Fiscal Webhook Event": 90}
 
+# What ERPNext's Transaction Deletion Record leaves when it deletes a company's invoices: the record of what was issued,
+# and the keys, tills and numbers without which the next document would be a wrong one.
+company_data_to_be_ignored = [
+	"Fiscal Account",
+	"Fiscal Certificate",
+	"Fiscal Document",
+	"Fiscal Global Invoice",
+	"Fiscal Integration Settings",
+	"Fiscal Point of Sale",
+	"Fiscal Sequence",
+]
+
 before_tests = "fiscal_integration.sample.before_tests"
 
 jinja = {

@@ -79,6 +79,7 @@ AUSTRIA = Shop(
 	(("USt 10", 10), ("USt 13", 13), ("USt 19", 19)),
 )
 OPENING = "POS Opening Entry"
+MAIL_ACCOUNT = "Fiscal Tests"
 COMPANY, PROFILE = MEXICO.company, MEXICO.profile
 
 ITEMS = {
@@ -680,11 +681,28 @@ def draft(
 	panama: bool = False,
 	austria: bool = False,
 	paid: bool | list = True,
+	items: list | None = None,
+	taxes: str | list = "exclusive",
+	values: dict | None = None,
 ) -> str:
-	"""A committed draft to submit by hand, in training and in the browser's tests. Returns its name."""
+	"""A committed draft to submit by hand, in training and in the browser's tests. Returns its name.
+
+	`items`, `taxes` and `values` are those of `invoice`; a row of `taxes` may be (account, rate, fields) too.
+	"""
 	shop = _open_shop(panama, austria)
-	items = [("CAFE-500", 2, 145.0), ("LIBRO-01", 1, 320.0), ("AGUA-1L", 6, 18.5)]
-	doc = invoice(items=items, doctype=doctype, customer=customer, submit=False, shop=shop, paid=paid)
+	items = items or [("CAFE-500", 2, 145.0), ("LIBRO-01", 1, 320.0), ("AGUA-1L", 6, 18.5)]
+	if isinstance(taxes, list):
+		taxes = [row if isinstance(row, dict) else tax_row(*row[:2], shop, **dict(*row[2:])) for row in taxes]
+	doc = invoice(
+		items=items,
+		doctype=doctype,
+		customer=customer,
+		submit=False,
+		shop=shop,
+		paid=paid,
+		taxes=taxes,
+		**(values or {}),
+	)
 	frappe.db.commit()
 	return doc.name
 
@@ -776,6 +794,16 @@ def certify(shop: Shop = PANAMA):
 		ignore_permissions=True
 	)
 	certificates.initialize(doc.name, base64.b64encode(p12.make(ruc=shop.tax_id)).decode(), p12.PASSWORD)
+
+
+def make_mail_account(default_outgoing: int = 0):
+	"""An account to send e-mail from, at a server that there is not. Does not commit."""
+	values = {"email_account_name": MAIL_ACCOUNT, "email_id": "fiscal-tests@example.com"}
+	server = {"enable_outgoing": 1, "no_smtp_authentication": 1, "smtp_server": "127.0.0.1"}
+	doc = frappe.get_doc({"doctype": "Email Account", "name": MAIL_ACCOUNT, **values, **server})
+	doc.default_outgoing = int(default_outgoing)
+	# Frappe would try the server of one that is entered by hand.
+	doc.db_insert()
 
 
 def use_till(panama: bool = False):

@@ -19,7 +19,7 @@ from fiscal_integration.connection import SETTINGS
 from fiscal_integration.sandbox import Sandbox
 
 MIGHTY = "Administrator"
-MAIL_ACCOUNT, MAIL_ADDRESS = "Fiscal Tests", "fiscal-tests@example.com"
+MAIL_ACCOUNT = sample.MAIL_ACCOUNT
 
 
 class FiscalTestCase(FrappeTestCase):
@@ -121,10 +121,7 @@ class FiscalTestCase(FrappeTestCase):
 		refuses every mail then."""
 		before = frappe.get_all("Email Account", {"default_outgoing": 1}, pluck="name")
 		if not frappe.db.exists("Email Account", MAIL_ACCOUNT):
-			# Frappe would try the server of one that is entered by hand.
-			account = {"name": MAIL_ACCOUNT, "email_account_name": MAIL_ACCOUNT, "email_id": MAIL_ADDRESS}
-			server = {"enable_outgoing": 1, "no_smtp_authentication": 1, "smtp_server": "127.0.0.1"}
-			frappe.get_doc({"doctype": "Email Account", **account, **server}).db_insert()
+			sample.make_mail_account()
 			self.addCleanup(frappe.db.commit)
 			self.addCleanup(frappe.db.delete, "Email Account", {"name": MAIL_ACCOUNT})
 

@@ -1,11 +1,13 @@
+import base64
 import re
 import tempfile
 from pathlib import Path
 
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from playwright.sync_api import expect
 
-from fiscal_integration.browser.browser_panama import COMPANY, PanamaCase
-from fiscal_integration.browser.desk import address, bench
+from fiscal_integration.browser.browser_panama import COMPANY, TILL, PanamaCase
+from fiscal_integration.browser.desk import URL, address, bench
 from fiscal_integration.sandbox import p12
 
 
@@ -97,6 +99,33 @@ class TestAludra(PanamaCase):
 		self.assertEqual([self.value(self.sale_doctype, name, "fiscal_id") for name in self.offline], codes)
 		ledger = [entry["uuid"] for entry in self.sandbox.ledger("aludra")]
 		self.assertEqual([code for code in ledger if code in codes], codes, "in the order of the sales")
+
+	def test_5_till_with_a_certificate_of_its_own(self):
+		own = Path(self.folder.name, "till.p12")
+		own.write_bytes(p12.make(name="CAJA DE PRUEBA"))
+		self.open_form("Fiscal Point of Sale")
+		self.set(company=COMPANY)
+		self.set(pos_profile=TILL, point_code="002")
+		self.save()
+		till = self.page.evaluate("() => cur_frm.doc.name")
+		self.addCleanup(bench, "frappe.db.delete", "Fiscal Certificate", {"point_of_sale": till})
+		self.addCleanup(bench, "frappe.db.delete", "Fiscal Point of Sale", {"name": till})
+		self.open_form("Fiscal Certificate")
+		self.set(company=COMPANY)
+		self.set(point_of_sale=till)
+		self.save()
+		self.page.wait_for_url(re.compile("fiscal-certificate/CERT"))
+		self.page.get_by_role("button", name="Initialize").first.click()
+		self.modal()
+		self.initialize(own, p12.PASSWORD)
+		expect(self.page.locator('[data-fieldname="common_name"]').first).to_contain_text("CAJA DE PRUEBA")
+		self.shot("certificate-of-a-till")
+		signed = pkcs12.load_key_and_certificates(own.read_bytes(), p12.PASSWORD.encode())[1]
+		name = self.issue()
+		self.open_tab(self.sale_doctype, name)
+		xml = self.context.request.get(URL + self.fetch("Download Fiscal XML")).text()
+		der = base64.b64encode(signed.public_bytes(Encoding.DER)).decode()
+		self.assertIn(der, "".join(xml.split()))
 
 	def test_6_automatic_submission_off(self):
 		self.open_settings()

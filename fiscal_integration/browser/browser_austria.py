@@ -78,6 +78,32 @@ class TestAustria(PanamaCase):
 		expect(self.page.locator(".fiscal-stamps")).to_contain_text(self.stamps(name)["receipt_number"])
 		self.shot("austria-invoice")
 
+	def test_3_a_sale_at_every_rate(self):
+		"""The code's amounts by rate are what the customer paid, deposits that came back taken off within their rate."""
+		bread = {"items": [["CAFE-500", 2, 1.7]], "taxes": [["USt 20", 4.9]]}
+		kinds = (
+			("bread", bread, {rksv.SPECIAL: 3.57}),
+			("10 %", {"items": [["CAFE-500", 1, 10]], "taxes": [["USt 10", 10]]}, {rksv.REDUCED_1: 11}),
+			("13 %", {"items": [["CAFE-500", 1, 10]], "taxes": [["USt 13", 13]]}, {rksv.REDUCED_2: 11.3}),
+			("19 %", {"items": [["CAFE-500", 1, 10]], "taxes": [["USt 19", 19]]}, {rksv.SPECIAL: 11.9}),
+			(
+				"two rates",
+				{"items": [["CAFE-500", 1, 10], ["LIBRO-01", 1, 5]]},
+				{rksv.STANDARD: 12, rksv.NULL: 5},
+			),
+			(
+				"a deposit that came back",
+				{"items": [["CAFE-500", 2, 10], ["AGUA-1L", 4, -0.25]]},
+				{rksv.STANDARD: 22.8},
+			),
+		)
+		type(self).kinds = len(kinds)
+		for kind, values, wanted in kinds:
+			with self.subTest(kind):
+				name = self.issue(**values)
+				found = rksv.parse(self.value(self.sale_doctype, name, "fiscal_qr_value")).amounts
+				self.assertEqual({rate: float(amount) for rate, amount in found.items() if amount}, wanted)
+
 	def test_4_the_printed_receipt(self):
 		self.page.goto(
 			f"{URL}/printview?doctype={quote(self.sale_doctype)}&name={self.invoice}&format=RKSV%20Receipt&no_letterhead=1"
@@ -159,7 +185,7 @@ class TestAustria(PanamaCase):
 		export = json.loads(self.context.request.get(URL + url).text())
 		self.assertEqual(rksv.check_export(export).faults, ())
 		# The first one is the zero receipt of the set-up.
-		self.assertEqual(len(export["Belege-Gruppe"][0]["Belege-kompakt"]), 6)
+		self.assertEqual(len(export["Belege-Gruppe"][0]["Belege-kompakt"]), 6 + self.kinds)
 
 	def test_8_what_fiskaly_makes_itself_and_the_end(self):
 		self.open_form("Fiscal Point of Sale", self.till)

@@ -53,11 +53,29 @@ class TestDelivery(DeskCase):
 		self.set(provider="conteo")
 		self.set(server_url=self.sandbox.url("conteo"), secret_key=self.key)
 		self.fill("webhook_secret", WEBHOOK_SECRET)
+		gateway = self.sandbox.url("conteo").replace("/v1", "/gateway")
+		for key, value in {"gateway_url": gateway, **self.sandbox.parameters("conteo")}.items():
+			self.fill(key, value)
 		self.save()
 		self.open_account()
 		expect(self.page.locator(".fiscal-webhook code")).to_contain_text("webhooks.receive?provider=conteo")
 		self.assertIn("Connection successful", self.ping())
 		self.shot("conteo-account")
+
+	def test_1_the_form_of_a_ruc_that_is_conteos_own(self):
+		"""Its public example of a customer, which is none of the DGI's: sent, with a warning."""
+		name = self.draft(
+			"Sales Invoice",
+			customer="Distribuidora Chiriquí, S.A.",
+			values={"fiscal_customer_tax_id": "J-8-56789-1"},
+			panama=True,
+		)
+		self.submit("Sales Invoice", name)
+		self.assertIn("J-8-56789-1", self.dialog())
+		self.becomes("Issued", name, "Sales Invoice")
+		self.open_tab("Sales Invoice", name)
+		answer = self.context.request.get(URL + self.fetch("Download Fiscal PDF"))
+		self.assertTrue(answer.body().startswith(b"%PDF"), "the CAFE of the G-Force Gateway")
 
 	def test_2_a_pending_sale_is_brought_home_by_a_webhook(self):
 		self.sandbox.fault("conteo", "pending", after=90)

@@ -125,6 +125,44 @@ class Walk:
 			with self.subTest(customer):
 				self.issue("Sales Invoice", customer=customer)
 
+	def test_4_taxes_and_discounts_of_every_kind(self):
+		coffee = [["CAFE-500", 2, 145]]
+		for kind, values in (
+			("ITBMS of 15 %", {"items": coffee, "taxes": [["ITBMS 15", 15]]}),
+			(
+				"ITBMS of 10 % included",
+				{"items": coffee, "taxes": [["ITBMS 10", 10, {"included_in_print_rate": 1}]]},
+			),
+			("an exempt row", {"items": [["CAFE-500", 1, 10], ["LIBRO-01", 1, 20]]}),
+			(
+				"a discount on the whole",
+				{"values": {"apply_discount_on": "Grand Total", "additional_discount_percentage": 15}},
+			),
+			(
+				"a free row",
+				{
+					"items": [
+						["CAFE-500", 1, 10],
+						{"item_code": "AGUA-1L", "qty": 2, "rate": 0, "price_list_rate": 0},
+					]
+				},
+			),
+			("a hundred thousand at 0.35", {"items": [["AGUA-1L", 100000, 0.35]], "taxes": "inclusive"}),
+		):
+			with self.subTest(kind):
+				name = self.issue("Sales Invoice", customer=BUSINESS, **values)
+				code = self.value("Sales Invoice", name, "fiscal_id")
+				(entry,) = [entry for entry in self.sandbox.ledger(self.provider) if entry["uuid"] == code]
+				self.assertAlmostEqual(
+					float(entry["total"]), self.value("Sales Invoice", name, "grand_total"), 2
+				)
+
+	def test_4_a_wrong_ruc_is_told_before_submit(self):
+		name = self.draft("Sales Invoice", customer="RUC Equivocado, S.A.")
+		self.submit("Sales Invoice", name)
+		self.assertIn("155-X", self.dialog())
+		self.assertEqual(self.value("Sales Invoice", name, "docstatus"), 0)
+
 	def test_5_a_credit_note(self):
 		original = self.issue("Sales Invoice", customer=BUSINESS)
 		note = self.give_back("Sales Invoice", original)

@@ -292,3 +292,27 @@ class TestClosingWhileSending(FiscalTestCase):
 		sample.close_tills()
 		sample.open_till()
 		frappe.db.commit()
+
+
+class TestDeletionOfACompanysTransactions(FiscalTestCase):
+	def test_it_leaves_everything_of_ours(self):
+		"""Whatever has a link to a company is deleted by Transaction Deletion Record, past all permissions, unless a hook
+		names it."""
+		kept = set(frappe.get_hooks("company_data_to_be_ignored"))
+		ours = frappe.get_all("DocType", {"module": "Fiscal Integration"}, pluck="name")
+		linked = {
+			doctype
+			for doctype in ours
+			if any(field.options == "Company" for field in frappe.get_meta(doctype).get("fields"))
+		}
+		self.assertIn("Fiscal Document", linked)
+		self.assertEqual(linked, kept & set(ours))
+
+	def test_erpnext_reads_the_hook(self):
+		if not frappe.db.exists("DocType", "Transaction Deletion Record"):
+			self.skipTest("Transaction Deletion Record is ERPNext's own: it needs a bench")
+		from erpnext.setup.doctype.transaction_deletion_record.transaction_deletion_record import (
+			get_doctypes_to_be_ignored,
+		)
+
+		self.assertIn("Fiscal Document", get_doctypes_to_be_ignored())
