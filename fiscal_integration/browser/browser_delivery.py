@@ -198,7 +198,9 @@ class TestDelivery(DeskCase):
 		bench("fiscal_integration.tasks.alert")
 		self.open_form("Fiscal Document", row)
 		# Frappe 15 has the bell in the bar at the top, later versions in the sidebar.
-		self.page.locator(".sidebar-notification:visible, .dropdown-notifications > a:visible").first.click()
+		self.page.locator(
+			".sidebar-notification:visible, .dropdown-notifications .notifications-icon:visible"
+		).first.click()
 		expect(self.page.locator(".notifications-list")).to_contain_text("without their fiscal document")
 		self.shot("bell")
 
