@@ -733,7 +733,7 @@ def _result(row, remote: RemoteDocument):
 			"issued_at": _local(remote.issued_at) or (row.issued_at if own else None),
 			"provider_total": str(remote.total) if remote.total is not None else None,
 			"qr_value": qr_value,
-			"qr_image": remote.qr_image or _rendered(qr_value),
+			"qr_image": qr.taken(remote.qr_image) or _rendered(qr_value),
 		}
 	)
 	row.set_stamps(remote.stamps)

@@ -1,9 +1,13 @@
 """QR images: what a phone reads off a receipt."""
 
 import base64
+import binascii
 import io
 
 import qrcode
+
+MAGIC = {"data:image/png;base64": b"\x89PNG\r\n\x1a\n", "data:image/jpeg;base64": b"\xff\xd8\xff"}
+"""The kinds of images that are taken from others, with the bytes that such a file begins with. An SVG may hold script."""
 
 MASK = 2
 """One mask for all: to try each of the eight takes four fifths of the time, and every reader takes any."""
@@ -35,6 +39,21 @@ def _code(text: str) -> qrcode.QRCode:
 def data_uri(text: str) -> str:
 	"""`png(text)` as a data URI for an `img` element."""
 	return "data:image/png;base64," + base64.b64encode(png(text)).decode("ascii")
+
+
+def taken(uri: str) -> str:
+	"""The QR image that a provider sent, as a data URI; empty unless it is a PNG or JPEG in base64.
+
+	It is written into pages and prints as the source of an image, so nothing else may be in it.
+	"""
+	kind, _comma, coded = uri.partition(",")
+	coded = "".join(coded.split())
+	try:
+		image = base64.b64decode(coded, validate=True)
+	except (binascii.Error, ValueError):
+		return ""
+	magic = MAGIC.get(kind.lower())
+	return f"{kind.lower()},{coded}" if magic and image.startswith(magic) else ""
 
 
 def matrix(text: str) -> list[list[bool]]:

@@ -33,3 +33,39 @@ class TestQr(unittest.TestCase):
 		for text in ("", "x" * 5000):
 			with self.subTest(length=len(text)), self.assertRaises(ValueError):
 				qr.png(text)
+
+
+class TestTaken(unittest.TestCase):
+	"""What is taken of a provider's image: it is written into pages."""
+
+	png = base64.b64encode(qr.png(URL)).decode()
+	jpeg = base64.b64encode(b"\xff\xd8\xff\xe0 a picture").decode()
+
+	def test_images(self):
+		self.assertEqual(qr.taken(f"data:image/png;base64,{self.png}"), f"data:image/png;base64,{self.png}")
+		wrapped = f"data:image/PNG;base64,\n{self.png[:76]}\r\n{self.png[76:]}\n"
+		self.assertEqual(qr.taken(wrapped), f"data:image/png;base64,{self.png}")
+		self.assertEqual(
+			qr.taken(f"data:image/jpeg;base64,{self.jpeg}"), f"data:image/jpeg;base64,{self.jpeg}"
+		)
+
+	def test_whatever_else(self):
+		svg = base64.b64encode(b"<svg onload='alert(1)'/>").decode()
+		page = base64.b64encode(b"<script>alert(1)</script>").decode()
+		for uri in (
+			"",
+			self.png,
+			"data:image/png;base64,",
+			f"data:image/svg+xml;base64,{svg}",
+			f"data:image/png;base64,{svg}",
+			f"data:text/html;base64,{page}",
+			f"data:image/jpeg;base64,{self.png}",
+			f'data:image/png;base64,{self.png}" onerror="alert(1)',
+			f'data:image/png" onerror="alert(1);base64,{self.png}',
+			f"data:image/png;charset=utf-8;base64,{self.png}",
+			"data:image/png;base64,ñandú",
+			"javascript:alert(1)",
+			"https://example.com/qr.png",
+		):
+			with self.subTest(uri[:60]):
+				self.assertEqual(qr.taken(uri), "")

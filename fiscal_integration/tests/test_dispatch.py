@@ -1,13 +1,15 @@
 import json
 import socket
 import time
+from dataclasses import replace
 from unittest.mock import patch
 
 import frappe
 from frappe.utils import add_to_date, get_datetime, now_datetime
 
 from fiscal_integration import audit, by_hand, dispatch, sample, tasks
-from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.fiscal import lifecycle, qr
+from fiscal_integration.fiscal.remote import RemoteDocument, RemoteStatus
 from fiscal_integration.providers.facturapi import Facturapi
 from fiscal_integration.testing import FiscalTestCase
 
@@ -199,6 +201,22 @@ class TestIssuing(FiscalTestCase):
 		for error in (ConnectionError("down"), frappe.ValidationError("QueueOverloaded")):
 			with patch("frappe.enqueue", side_effect=error):
 				self.assertFalse(dispatch.enqueue("x"))
+
+
+class TestImagesOfOthers(FiscalTestCase):
+	def test_what_is_no_image_is_not_kept(self):
+		"""The QR image is the source of an `img` in forms and prints; ours takes the place of one that is not taken."""
+		_, row = self.sell()
+		remote = RemoteDocument(
+			RemoteStatus.ISSUED,
+			fiscal_id="X",
+			qr_value="https://example.com/verify",
+			qr_image='data:image/png;base64,AAAA" onerror="alert(1)',
+		)
+		dispatch._result(row, remote)
+		self.assertEqual(row.qr_image, qr.data_uri(remote.qr_value))
+		dispatch._result(row, replace(remote, qr_value=""))
+		self.assertIsNone(row.qr_image)
 
 
 class TestUncertainty(FiscalTestCase):

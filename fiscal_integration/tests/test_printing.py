@@ -984,3 +984,23 @@ class TestRKSV(AustriaCase, PrintCase):
 	def test_the_paper_read_back(self):
 		doc, row = self.issue()
 		self.read_back(doc, row, f"Belegnummer {rksv.parse(row.qr_value).number}", "brutto 20 %")
+
+
+class TestWhatOthersWroteIsText(unittest.TestCase):
+	def test_every_value_in_the_prints_is_escaped(self):
+		"""Frappe renders print formats without escaping, so each value says so itself; only a macro's output is markup."""
+		folder = Path(frappe.get_app_path("fiscal_integration", "templates", "includes", "fiscal_print"))
+		templates = sorted(folder.glob("*.html"))
+		self.assertGreater(len(templates), 5)
+		markup = {
+			name
+			for path in templates
+			for name in re.findall(r"{%-? *macro +(\w+)\(", path.read_text(encoding="utf-8"))
+		}
+		for path in templates:
+			for expression in re.findall(r"{{-?(.*?)-?}}", path.read_text(encoding="utf-8"), re.DOTALL):
+				with self.subTest(path.name, expression=expression):
+					called = re.match(r"(\w+)\(.*\)$", expression.strip(), re.DOTALL)
+					self.assertTrue(
+						(called and called[1] in markup) or re.search(r"\| *e$", expression.strip())
+					)
