@@ -39,3 +39,12 @@ def first_email(text: str | None) -> str:
 		if len(part) <= LONGEST_EMAIL and _EMAIL.fullmatch(part):
 			return part
 	return ""
+
+
+_QUOTES = str.maketrans("<>", "‹›")
+
+
+def harmless(value):
+	"""`value` with ‹ and › in place of < and >, so that no page takes what others wrote for markup; no text stays as it
+	is."""
+	return value.translate(_QUOTES) if isinstance(value, str) else value

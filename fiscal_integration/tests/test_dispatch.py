@@ -10,6 +10,7 @@ from frappe.utils import add_to_date, get_datetime, now_datetime
 from fiscal_integration import audit, by_hand, dispatch, sample, tasks
 from fiscal_integration.fiscal import lifecycle, qr
 from fiscal_integration.fiscal.remote import RemoteDocument, RemoteStatus
+from fiscal_integration.fiscal_integration.doctype.fiscal_document import fiscal_document
 from fiscal_integration.providers.facturapi import Facturapi
 from fiscal_integration.testing import FiscalTestCase
 
@@ -217,6 +218,36 @@ class TestImagesOfOthers(FiscalTestCase):
 		self.assertEqual(row.qr_image, qr.data_uri(remote.qr_value))
 		dispatch._result(row, replace(remote, qr_value=""))
 		self.assertIsNone(row.qr_image)
+
+
+class TestTextsOfOthers(FiscalTestCase):
+	"""The Desk shows texts that nobody can edit as they are, and our rows are written past Frappe's own cleaning."""
+
+	hostile = "<img src=x onerror=alert(1)>"
+
+	def test_every_text_of_the_row_and_of_its_invoice_is_harmless(self):
+		doc, row = self.sell()
+		row = self.run_job(row)
+		texts = [
+			field.fieldname
+			for field in row.meta.get("fields")
+			if field.fieldtype in ("Data", "Small Text", "Text")
+		]
+		self.assertEqual(sorted(texts), sorted(fiscal_document.TEXTS))
+		self.addCleanup(frappe.db.rollback)
+		for field in texts:
+			row.set(field, self.hostile)
+		row.set_stamps([("seal", self.hostile)])
+		row.store()
+		row.status, row.purpose = lifecycle.FAILED, dispatch.PURPOSE
+		dispatch.write_projection(row)
+		stored = frappe.get_doc(dispatch.DOCTYPE, row.name)
+		for field in texts:
+			self.assertEqual(stored.get(field), "‹img src=x onerror=alert(1)›", field)
+		self.assertEqual([stamp.value for stamp in stored.stamps], ["‹img src=x onerror=alert(1)›"])
+		shown = frappe.db.get_value(doc.doctype, doc.name, list(dispatch.projection(row)), as_dict=True)
+		self.assertEqual([key for key, value in shown.items() if "<" in str(value)], [])
+		self.assertIn("onerror", shown.fiscal_error)
 
 
 class TestUncertainty(FiscalTestCase):

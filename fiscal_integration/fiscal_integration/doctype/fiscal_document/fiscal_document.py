@@ -5,6 +5,7 @@ from frappe.utils import now_datetime
 
 from fiscal_integration import mail
 from fiscal_integration.fiscal import lifecycle
+from fiscal_integration.fiscal.text import harmless
 
 
 class FiscalDocument(Document):
@@ -44,8 +45,13 @@ class FiscalDocument(Document):
 		"""Write what the service changed.
 
 		Without what `save` does for what people enter (reading it anew, looking up every link, versions): every
-		sale passes here several times, and the row is locked by its caller.
+		sale passes here several times, and the row is locked by its caller. Frappe's own cleaning of texts is left out
+		with it, so ours takes its place: providers and people wrote some of them, and the Desk shows them as they are.
 		"""
+		for field in TEXTS:
+			setattr(self, field, harmless(getattr(self, field, None)))
+		for stamp in self.stamps:
+			stamp.value = harmless(stamp.value)
 		self.set_user_and_timestamp()
 		self.db_update()
 		if self.flags.stamps_changed:
@@ -57,6 +63,41 @@ class FiscalDocument(Document):
 
 
 STAMP = "Fiscal Document Stamp"
+TEXTS = (
+	"purpose",
+	"kind",
+	"provider",
+	"environment",
+	"fiscal_id",
+	"authorization_number",
+	"provider_id",
+	"remarks",
+	"qr_value",
+	"pdf",
+	"xml",
+	"acknowledgement",
+	"fiscal_number",
+	"branch_code",
+	"point_code",
+	"serial_device",
+	"sequence_number",
+	"cancellation_motive",
+	"cancellation_reason",
+	"cancellation_message",
+	"error_class",
+	"error_code",
+	"error_message",
+	"device",
+	"exchange_hash",
+	"external_reference",
+	"idempotency_key",
+	"document_type",
+	"receiver_id",
+	"payload_hash",
+	"notified_to",
+	"notification_error",
+)
+"""All fields of plain text; the payload is what was sent, byte for byte, and is shown as code."""
 
 
 def on_doctype_update():
