@@ -259,7 +259,7 @@ class TestReview(ViewCase):
 				self.assertFalse(view["can_review"] or view["can_retry"] or view["can_take_over"])
 				self.assertEqual(view["can_ask"], state in lifecycle.OPEN)
 				shown = frappe.db.get_value(row.reference_doctype, row.reference_name, "fiscal_error")
-				self.assertIn("Ver <b>esto", shown)
+				self.assertIn("Ver ‹b›esto‹/b›", shown)
 
 	def test_what_may_be_issued_is_only_asked_about_never_sent_or_taken_over(self):
 		for state in (lifecycle.UNKNOWN, lifecycle.PENDING):
