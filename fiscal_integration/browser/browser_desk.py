@@ -94,6 +94,13 @@ class TestDesk(DeskCase):
 		for doctype in ("POS Invoice", "Sales Invoice"):
 			with self.subTest(doctype=doctype):
 				self.page.goto(address(doctype))
+				self.page.wait_for_function(
+					"doctype => window.cur_list && cur_list.doctype === doctype", arg=doctype
+				)
+				self.settle()
+				# Frappe opens a list with the filters that its user had last.
+				self.page.evaluate("() => cur_list.filter_area.clear()")
+				self.settle()
 				if doctype == self.sale_doctype:
 					row = self.page.locator(".list-row-container", has_text=refused).first
 					expect(row.locator(".fiscal-status-pill.red")).to_contain_text("Rejected")
