@@ -91,6 +91,7 @@ class TestDesk(DeskCase):
 		names = [refused, *self.sell(number=2)]
 		for name in names[1:]:
 			self.becomes("Issued", name)
+		seen = []
 		for doctype in ("POS Invoice", "Sales Invoice"):
 			with self.subTest(doctype=doctype):
 				self.page.goto(address(doctype))
@@ -117,11 +118,12 @@ class TestDesk(DeskCase):
 					[doctype, list(shown)],
 				)
 				self.assertEqual(len(stored), len(shown))
+				seen += shown
 				for row in stored:
 					cancelled = row["fiscal_cancellation"] == "Cancelled"
 					state = "Cancelled" if cancelled else row["fiscal_status"]
 					self.assertEqual(shown[row["name"]], f"Fiscal: {state}" if state else "", row["name"])
-		self.assertTrue(shown)
+		self.assertLessEqual(set(names), set(seen))
 
 	def test_5_the_pdf(self):
 		self.open_form(self.sale_doctype, self.invoice)
