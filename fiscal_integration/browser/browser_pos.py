@@ -70,6 +70,7 @@ class TillCase(DeskCase):
 
 	def next_customer(self):
 		"""Put the summary away and wait for an empty cart: a click before it is there is lost."""
+		self.settle()
 		self.page.locator(".past-order-summary .new-btn").click()
 		expect(self.page.locator(".customer-cart-container")).to_be_visible()
 		self.settle()
@@ -148,6 +149,7 @@ class TestPos(TillCase):
 	def test_5_the_next_sale_waits_for_nothing_and_each_gets_its_own_receipt(self):
 		self.next_customer()
 		first = self.sell_late()
+		self.settle()
 		self.page.locator(".past-order-summary .new-btn").click()
 		self.page.locator(f'.item-wrapper[data-item-code="{BOOK}"]').click()
 		expect(self.page.locator(".cart-item-wrapper")).to_have_count(1)
@@ -157,6 +159,20 @@ class TestPos(TillCase):
 		self.answer(first)
 		self.becomes("Issued", first)
 		self.assertEqual(len(self.prints()), 4)
+
+	def test_6_the_button_for_the_next_sale_stays_where_it_is_when_the_answer_comes(self):
+		"""It would move away under the cashier's finger."""
+		self.prints_by_itself(0)
+		self.open_till()
+		name = self.sell_late()
+		button = self.page.locator(".past-order-summary .new-btn")
+		summary = self.page.locator(".fiscal-summary")
+		expect(summary.locator(".indicator-pill")).to_have_text("Pending")
+		before = button.bounding_box()
+		self.answer(name)
+		expect(summary.locator("img.fiscal-qr")).to_be_visible(timeout=2 * PATIENCE)
+		self.settle()
+		self.assertEqual(button.bounding_box(), before)
 
 	def test_9_no_answer_ever_held_the_secret_and_no_script_failed(self):
 		self.prints_by_itself(0)

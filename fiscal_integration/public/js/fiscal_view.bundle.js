@@ -105,7 +105,7 @@ Object.assign(fiscal_integration.view, {
 		}</p>`;
 	},
 
-	// The little that a till has room for.
+	// The little that a till has room for (ROOM in point_of_sale.js).
 	summary(view) {
 		const escape = frappe.utils.escape_html;
 		const next = this.next(view);
@@ -116,7 +116,7 @@ Object.assign(fiscal_integration.view, {
 				${next ? `<p class="text-muted small mb-1">${next}</p>` : ""}
 				${this.id(view)}
 			</div>
-			${view.qr_image ? `<div style="flex: none">${this.qr(view.qr_image)}</div>` : ""}
+			${view.qr_image ? `<div style="flex: none">${this.qr(view.qr_image, 200)}</div>` : ""}
 		</div>`;
 	},
 
@@ -215,10 +215,10 @@ Object.assign(fiscal_integration.view, {
 
 
 	// As large as its modules need to be read off a screen: a long address makes many of them.
-	qr(image) {
+	qr(image, most = 400) {
 		return `<img class="fiscal-qr" alt="${__("QR Code")}" src="${encodeURI(image)}"
 			style="image-rendering: pixelated"
-			onload="this.style.width = Math.min(Math.max(this.naturalWidth / 2, 160), 400) + 'px'">`;
+			onload="this.style.width = Math.min(Math.max(this.naturalWidth / 2, 160), ${most}) + 'px'">`;
 	},
 
 	// Ours under Fiscal, those of the state before taken away.

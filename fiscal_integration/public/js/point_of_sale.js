@@ -48,6 +48,9 @@ frappe.provide("erpnext.PointOfSale");
 
 	// Seconds between two looks after a payment: most answers are there within one or two.
 	const WAITS = [0.5, 1, 1, 1, 1, 2, 3, 5, 10, 20, 30];
+	// Pixels for the summary from the start, QR code and a line about the receipt included: the buttons below must not
+	// move under the cashier's finger when the answer comes.
+	const ROOM = 255;
 	// How long a receipt that prints by itself waits for its fiscal document.
 	const PRINT_WAIT = 5;
 
@@ -72,7 +75,7 @@ frappe.provide("erpnext.PointOfSale");
 			if (!doc.fiscal_document) return;
 			const $section = $(
 				`<div class="fiscal-summary-section"><div class="label">${__("Fiscal Document")}</div>
-					<div class="summary-container p-3"></div></div>`
+					<div class="summary-container p-3" style="min-height: ${ROOM}px"></div></div>`
 			).insertAfter(this.$upper_section);
 			const $box = $section.find(".summary-container");
 			const receipt = { due: prints, without: false };
